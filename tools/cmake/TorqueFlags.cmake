@@ -36,7 +36,8 @@ target_compile_options(torque_flags INTERFACE
   -ffile-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_compile_definitions(torque_flags INTERFACE
   TORQUE_CHECK_LEVEL=${TORQUE_CHECK_LEVEL}
-  $<$<COMPILE_LANGUAGE:C>:_GNU_SOURCE>)
+  # Empty, as in a source that says it itself.
+  $<$<COMPILE_LANGUAGE:C>:_GNU_SOURCE=>)
 target_link_libraries(torque_flags INTERFACE Threads::Threads)
 
 if(TORQUE_SANITIZE)
