@@ -7,7 +7,6 @@
  * server is read from the CPU clock of its process. A server's cost runs from the start of its slice to the
  * start of its next one, so that what it does while it should be idle is paid by it as well.
  */
-#define _GNU_SOURCE
 #include "load.h"
 
 #include <arpa/inet.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Set-up of a benchmark server, and the paths of a request that came or went in parts. */
-#define _GNU_SOURCE
 #include "peer.h"
 
 #include <arpa/inet.h>
@@ -108,12 +107,17 @@ int peer_listen(const struct peer_options *options)
 	return fd;
 }
 
-int peer_accept(int listener)
+void peer_set_options(int fd)
 {
 	int on = 1;
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+int peer_accept(int listener)
+{
 	int fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0)
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+		peer_set_options(fd);
 	else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
 		peer_die("accept4");
 	return fd;

@@ -37,6 +37,7 @@ struct peer_options peer_parse(int argc, char **argv, const char *modes);
 int peer_listen(const struct peer_options *options);
 /* The next connection, with the options all servers use; -1 when there is none. */
 int peer_accept(int listener);
+void peer_set_options(int fd);
 /* Descriptor limit to its maximum, SIGPIPE ignored. */
 void peer_process_setup(void);
 __attribute__((noreturn)) void peer_die(const char *what);
