@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The due times of one domain: set, re-set, cancel and expire in constant time, in exact order, never early.
+//
+// The truth is the Deadline in the source's slot; the wheel holds entries that point to it by id, and an entry that
+// does not agree with its Deadline is garbage. So cancelling touches one cache line, and so does postponing: the old
+// entry stays, and moves to the new time when it comes up. Garbage is swept, a chunk at a time, before it outweighs
+// what is set.
+//
+// Three places hold entries: `near_` the past and the current tick, exactly sorted; `buckets_` the future, by radix.
+// Every entry up to `covered_` is in near_, every later one in the buckets.
+//
+// Order: (deadline, order of setting); re-setting is setting. Two equal deadlines set more than 2^32 set() calls apart
+// may swap.
+// Memory: only set() asks for any that matters. It reserves what its entry may need later, so nothing is lost when
+// there is none left; pop() is slower then where a tick holds many entries.
+// Thread: any that holds the domain's timer lock, which guards the wheel and every Deadline in it.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "base/alloc.hh"
+#include "base/assert.hh"
+#include "base/clock.hh"
+#include "timer/buckets.hh"
+#include "timer/chunk.hh"
+#include "timer/deadline.hh"
+#include "timer/near.hh"
+
+namespace torque {
+
+// Resolve finds objects by id:
+//   Deadline *operator()(uint32_t id)   null when there is none, or when it belongs to another wheel
+//   void prefetch(uint32_t id)          optional: the Deadline will be wanted soon
+// It may be asked for ids that were cancelled long ago, and answer with whatever object has the id now, as long as
+// that object's Deadline is guarded by the same lock.
+template <class Resolve>
+class Wheel {
+ public:
+  Wheel(const Alloc &alloc, Resolve resolve) noexcept : resolve_(resolve), pool_(alloc), near_(alloc) {}
+  Wheel(const Wheel &) = delete;
+  Wheel &operator=(const Wheel &) = delete;
+  ~Wheel() {
+    Place p;
+    while (buckets_.earliest(&p)) give_chunks(buckets_.detach(p));
+  }
+
+  // Sets or re-sets. A deadline in the past fires at the next pop(); kNever cancels.
+  // Returns: false when there is no memory; then the old deadline still stands.
+  // Requires: d is what Resolve finds for id, until it is cancelled or has fired.
+  [[nodiscard]] bool set(uint32_t id, Deadline &d, uint64_t at) noexcept {
+    if (at == kNever) {
+      cancel(d);
+      return true;
+    }
+    if (d.entry_at > at) {
+      if (!add({at, id, seq_ + 1})) return false;
+      d.entry_at = at;
+      d.entry_seq = seq_ + 1;
+    }
+    armed_ += !d.is_set();
+    d.at = at;
+    d.seq = ++seq_;
+    if (garbage_is_much()) [[unlikely]]
+      sweep();
+    return true;
+  }
+
+  // Harmless when it is not set.
+  void cancel(Deadline &d) noexcept {
+    if (!d.is_set()) return;
+    d.at = kNever;
+    --armed_;
+    if (garbage_is_much()) [[unlikely]]
+      sweep();
+  }
+
+  // Takes the earliest deadline that is due by now; it is unset before this returns.
+  // Returns: false when none is due.
+  bool pop(uint64_t now, uint32_t *ret_id) noexcept {
+    Entry e;
+    while (take(now, &e)) {
+      Deadline *d = resolve_(e.id);
+      switch (judge(e, d)) {
+        case Verdict::kDead: break;
+        case Verdict::kMoved: move(e, *d); break;
+        case Verdict::kDue:
+          *d = {kNever, kNever, d->seq, d->entry_seq};
+          --armed_;
+          *ret_id = e.id;
+          return true;
+      }
+    }
+    return false;
+  }
+
+  // When to call pop() again: never later than the earliest deadline; earlier only when cancelled or postponed ones
+  // hide it in a crowd. kNever when nothing is set.
+  uint64_t next() noexcept {
+    if (!armed_) return kNever;
+    while (const Entry *first = near_.first(seq_)) {
+      const Entry e = *first;
+      if (settle_is_due(e)) return e.at;
+    }
+    return next_in_buckets();
+  }
+
+  size_t armed() const noexcept { return armed_; }
+  // Memory held beside the object itself.
+  size_t bytes() const noexcept { return pool_.held() * sizeof(timer::Chunk) + near_.capacity() * sizeof(Entry); }
+  // Entries held, the garbage included: for statistics and tests.
+  size_t entries() const noexcept { return entries_; }
+
+ private:
+  using Entry = timer::Entry;
+  using Chunk = timer::Chunk;
+  using Bucket = timer::Bucket;
+  using Buckets = timer::Buckets;
+  using Place = timer::Buckets::Place;
+
+  enum class Verdict {
+    kDead,   // nobody waits for this entry
+    kMoved,  // the carrier of a deadline that was set again since
+    kDue,    // the carrier of a deadline of this very time
+  };
+
+  static constexpr size_t kGarbage = 1024;      // allowed beside as many as are set
+  static constexpr size_t kSlackChunks = 32;    // kept unused
+  static constexpr size_t kBatch = 32;          // entries loaded at a time when several ticks are due
+  static constexpr uint32_t kScan = 16;         // bucket size up to which next() looks closer
+  static constexpr size_t kAhead = 8;           // entries between prefetch and use
+
+  // -- entries and what they mean
+
+  Verdict judge(const Entry &e, Deadline *d) noexcept {
+    if (!d || d->entry_at != e.at || d->entry_seq != e.seq) return Verdict::kDead;
+    if (!d->is_set()) {
+      d->entry_at = kNever;
+      return Verdict::kDead;
+    }
+    return d->at == e.at && d->seq == e.seq ? Verdict::kDue : Verdict::kMoved;
+  }
+
+  [[nodiscard]] bool add(const Entry &e) noexcept {
+    if (!pool_.reserve(Buckets::room_for(entries_ + 1))) return false;
+    if (e.at > covered_) buckets_.put(e, pool_);
+    else if (!near_.insert(e, seq_)) return false;
+    ++entries_;
+    return true;
+  }
+
+  // Gives the deadline of e, which has just been taken out, a new carrier. Cannot fail: the room is still there.
+  void move(const Entry &e, Deadline &d) noexcept {
+    d.entry_at = d.at;
+    d.entry_seq = d.seq;
+    const Entry moved{d.at, e.id, d.seq};
+    if (moved.at > covered_) buckets_.put(moved, pool_);
+    else near_.put_back(moved, seq_);
+    ++entries_;
+  }
+
+  // -- taking entries out, earliest first
+
+  bool take(uint64_t now, Entry *ret) noexcept {
+    for (;;) {
+      if (const Entry *e = near_.first(seq_)) {
+        if (e->at > now) return false;
+        if (const Entry *ahead = near_.peek(kAhead)) prefetch(ahead->id);
+        *ret = *e;
+        near_.drop(e, seq_);
+        --entries_;
+        return true;
+      }
+      Place p;
+      if (!buckets_.earliest(&p) || buckets_.at(p).min > now) {
+        rest(now);
+        return false;
+      }
+      if (p.level > 0) cascade(p);
+      else if (!load(now)) return take_from(p, now, ret);
+    }
+  }
+
+  // Nothing is due: moves on with the clock, so that what is set next lies near.
+  void rest(uint64_t now) noexcept {
+    const uint64_t before = buckets_.cursor();
+    buckets_.catch_up(Buckets::tick_of(now));
+    if (buckets_.cursor() > before) covered_ = Buckets::last_of_tick(buckets_.cursor());
+    near_.release();
+    trim();
+  }
+
+  // Spreads a bucket over the levels below, seen from its earliest entry.
+  void cascade(Place p) noexcept {
+    leave(p);
+    const Bucket b = buckets_.detach(p);
+    const uint64_t tick = Buckets::tick_of(b.min);
+    buckets_.move_cursor(tick);
+    covered_ = Buckets::last_of_tick(tick - 1);
+    uint32_t fill = b.fill;
+    for (Chunk *c = b.head; c; fill = Chunk::kRoom) {
+      Chunk *const older = c->older;
+      if (older) prefetch_chunk(older);
+      for (uint32_t i = 0; i < fill; ++i) buckets_.put(c->entry[i], pool_);
+      pool_.give(c);
+      c = older;
+    }
+  }
+
+  // Sorts the due ticks into near_, enough of them for prefetching to pay.
+  // Returns: false when there is no memory for the first.
+  bool load(uint64_t now) noexcept {
+    Place p;
+    while (near_.run_left() < kBatch && buckets_.earliest(&p) && p.level == 0 && buckets_.at(p).min <= now) {
+      if (!near_.load(buckets_.at(p), seq_)) break;
+      leave(p);
+      const Bucket b = buckets_.detach(p);
+      buckets_.move_cursor(Buckets::tick_of(b.min));
+      covered_ = Buckets::last_of_tick(buckets_.cursor());
+      give_chunks(b);
+    }
+    for (size_t i = 0; i < kAhead; ++i)
+      if (const Entry *e = near_.peek(i)) prefetch(e->id);
+    trim();
+    return !near_.empty();
+  }
+
+  // Serves the earliest entry where it lies: slow, but needs no memory. Requires: near_ is empty.
+  bool take_from(Place p, uint64_t now, Entry *ret) noexcept {
+    leave(p);
+    Entry *e = earliest_in(p);
+    if (e->at > now) return false;
+    *ret = *e;
+    buckets_.remove(p, e, pool_);
+    --entries_;
+    return true;
+  }
+
+  // Corrects the bucket's min as well.
+  Entry *earliest_in(Place p) noexcept {
+    const timer::Before before{seq_};
+    Bucket &b = buckets_.at(p);
+    Entry *best = b.head->entry;
+    uint32_t fill = b.fill;
+    for (Chunk *c = b.head; c; c = c->older, fill = Chunk::kRoom)
+      for (uint32_t i = 0; i < fill; ++i)
+        if (before(c->entry[i], *best)) best = &c->entry[i];
+    b.min = best->at;
+    return best;
+  }
+
+  // -- looking ahead
+
+  // Whether e, the first of near_, is due at its time; if not, takes it out or moves it.
+  bool settle_is_due(const Entry &e) noexcept {
+    Deadline *d = resolve_(e.id);
+    const Verdict v = judge(e, d);
+    if (v == Verdict::kDue) return true;
+    near_.drop(near_.first(seq_), seq_);
+    --entries_;
+    if (v == Verdict::kMoved) move(e, *d);
+    return false;
+  }
+
+  // Each round but the last takes an entry out of its place, so this is paid for by set().
+  uint64_t next_in_buckets() noexcept {
+    for (;;) {
+      Place p;
+      const bool any = buckets_.earliest(&p);
+      CHECK1(any);
+      if (buckets_.at(p).n > kScan) return buckets_.at(p).min;
+      Entry *const best = earliest_in(p);
+      const Entry e = *best;
+      Deadline *d = resolve_(e.id);
+      const Verdict v = judge(e, d);
+      if (v == Verdict::kDue) return e.at;
+      leave(p);
+      buckets_.remove(p, best, pool_);
+      --entries_;
+      if (v == Verdict::kMoved) move(e, *d);
+    }
+  }
+
+  // -- garbage
+
+  // The run is left out: it is being used up anyway, and sweeping cannot make it shorter.
+  bool garbage_is_much() const noexcept { return entries_ - near_.run_left() > 2 * armed_ + kGarbage; }
+
+  // One chunk, or the late entries, each time it is called: rounds through all of them.
+  void sweep() noexcept {
+    if (sweep_chunk_) sweep_chunk();
+    else next_to_sweep();
+    trim();
+  }
+
+  void next_to_sweep() noexcept {
+    if (!buckets_.from({sweep_at_.level, sweep_at_.index + 1}, &sweep_at_)) {
+      sweep_late();
+      if (!buckets_.from({0, 0}, &sweep_at_)) return;
+    }
+    start_chunk(buckets_.at(sweep_at_).head);
+  }
+
+  void start_chunk(Chunk *c) noexcept {
+    sweep_chunk_ = c;
+    if (!c) return;
+    const Bucket &b = buckets_.at(sweep_at_);
+    const uint32_t fill = c == b.head ? b.fill : Chunk::kRoom;
+    for (uint32_t i = 0; i < fill; ++i) prefetch(c->entry[i].id);
+  }
+
+  void sweep_chunk() noexcept {
+    Bucket &b = buckets_.at(sweep_at_);
+    Chunk *const c = sweep_chunk_;
+    Chunk *const older = c->older;
+    for (uint32_t i = 0; i < (c == b.head ? b.fill : Chunk::kRoom);) {
+      if (judge(c->entry[i], resolve_(c->entry[i].id)) != Verdict::kDead) {
+        ++i;
+        continue;
+      }
+      const bool last = c == b.head && b.fill == 1;
+      buckets_.remove(sweep_at_, &c->entry[i], pool_);
+      --entries_;
+      if (last) break;
+    }
+    start_chunk(older);
+  }
+
+  void sweep_late() noexcept {
+    const size_t before = near_.size();
+    near_.filter_late(seq_, [this](const Entry &e) { return judge(e, resolve_(e.id)) != Verdict::kDead; });
+    entries_ -= before - near_.size();
+  }
+
+  // The bucket is about to change otherwise than by an entry more: the sweep goes on behind it.
+  void leave(Place p) noexcept {
+    if (p.level == sweep_at_.level && p.index == sweep_at_.index) sweep_chunk_ = nullptr;
+  }
+
+  // -- memory
+
+  void give_chunks(const Bucket &b) noexcept {
+    for (Chunk *c = b.head; c;) {
+      Chunk *const older = c->older;
+      pool_.give(c);
+      c = older;
+    }
+  }
+  void trim() noexcept {
+    const size_t room = Buckets::room_for(entries_);
+    if (pool_.held() > room + room / 8 + kSlackChunks) [[unlikely]]
+      pool_.trim(room + room / 16 + kSlackChunks / 2);
+  }
+
+  void prefetch(uint32_t id) noexcept {
+    if constexpr (requires { resolve_.prefetch(id); }) resolve_.prefetch(id);
+  }
+  static void prefetch_chunk(const Chunk *c) noexcept {
+    const char *p = reinterpret_cast<const char *>(c);
+    for (size_t i = 0; i < sizeof(Chunk); i += 64) __builtin_prefetch(p + i);
+  }
+
+  Resolve resolve_;
+  timer::ChunkPool pool_;
+  timer::Near near_;
+  uint32_t seq_ = 0;  // of the newest set()
+  size_t armed_ = 0;
+  size_t entries_ = 0;
+  uint64_t covered_ = Buckets::last_of_tick(0);
+  Place sweep_at_ = {0, 0};
+  Chunk *sweep_chunk_ = nullptr;
+  Buckets buckets_;
+};
+
+}  // namespace torque
