@@ -38,7 +38,9 @@ namespace torque {
 template <class Resolve>
 class Wheel {
  public:
-  Wheel(const Alloc &alloc, Resolve resolve) noexcept : resolve_(resolve), pool_(alloc), near_(alloc) {}
+  // Requires: alloc outlives the wheel. first_seq: where the count of set() starts, for tests of its wrapping.
+  Wheel(const Alloc &alloc, Resolve resolve, uint32_t first_seq = 0) noexcept
+      : resolve_(resolve), pool_(alloc), near_(alloc), seq_(first_seq) {}
   Wheel(const Wheel &) = delete;
   Wheel &operator=(const Wheel &) = delete;
   ~Wheel() {
@@ -54,14 +56,15 @@ class Wheel {
       cancel(d);
       return true;
     }
+    ++seq_;
     if (d.entry_at > at) {
-      if (!add({at, id, seq_ + 1})) return false;
+      if (!add({at, id, seq_})) return false;
       d.entry_at = at;
-      d.entry_seq = seq_ + 1;
+      d.entry_seq = seq_;
     }
     armed_ += !d.is_set();
     d.at = at;
-    d.seq = ++seq_;
+    d.seq = seq_;
     if (garbage_is_much()) [[unlikely]]
       sweep();
     return true;
@@ -364,7 +367,7 @@ class Wheel {
   Resolve resolve_;
   timer::ChunkPool pool_;
   timer::Near near_;
-  uint32_t seq_ = 0;  // of the newest set()
+  uint32_t seq_;  // of the newest set()
   size_t armed_ = 0;
   size_t entries_ = 0;
   uint64_t covered_ = Buckets::last_of_tick(0);
