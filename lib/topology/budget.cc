@@ -222,9 +222,10 @@ bool take_positive(const char *&p, uint64_t *ret) noexcept {
   return true;
 }
 
+// More than any machine has is no limit.
 void tighten(uint32_t *quota_milli, uint64_t quota, uint64_t period) noexcept {
-  if (quota > UINT64_MAX / 1000) return;
-  const uint32_t milli = static_cast<uint32_t>(std::clamp<uint64_t>(quota * 1000 / period, 1, UINT32_MAX));
+  if (quota / period > CpuSet::cpu_max || quota > UINT64_MAX / 1000) return;
+  const uint32_t milli = static_cast<uint32_t>(std::max<uint64_t>(quota * 1000 / period, 1));
   if (!*quota_milli || milli < *quota_milli) *quota_milli = milli;
 }
 

@@ -297,15 +297,16 @@ class Loader {
     if (request_.workers)
       std::snprintf(b.reason, sizeof b.reason, "%u worker%s asked for, on %u usable CPU%s%s.", workers, s(workers),
                     b.usable_cpus, s(b.usable_cpus), where);
+    else if (b.usable_cpus == 1)
+      std::snprintf(b.reason, sizeof b.reason, "One worker, for the only usable CPU%s.", where);
     else if (workers == b.usable_cpus)
-      std::snprintf(b.reason, sizeof b.reason, "One worker for each of the %u usable CPU%s%s.", workers, s(workers),
-                    where);
+      std::snprintf(b.reason, sizeof b.reason, "One worker for each of the %u usable CPUs%s.", workers, where);
     else if (workers == Topology::workers_max)
       std::snprintf(b.reason, sizeof b.reason, "There are %u usable CPUs%s, and at most %u workers.", b.usable_cpus,
                     where, workers);
     else
-      std::snprintf(b.reason, sizeof b.reason, "The cgroup's quota of %u.%03u CPUs pays for %u of %u usable CPU%s%s.",
-                    b.quota_milli / 1000, b.quota_milli % 1000, workers, b.usable_cpus, s(b.usable_cpus), where);
+      std::snprintf(b.reason, sizeof b.reason, "The cgroup's quota of %u.%03u CPUs pays for %u of %u usable CPUs%s.",
+                    b.quota_milli / 1000, b.quota_milli % 1000, workers, b.usable_cpus, where);
   }
 
   const TopologyRequest &request_;
