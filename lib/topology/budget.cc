@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "topology/budget.hh"
 
-#include <fcntl.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,24 +11,22 @@
 #include <cstring>
 
 #include "base/fd.hh"
+#include "base/syscall.hh"
 
 namespace torque {
 namespace {
 
 constexpr size_t path_size = PATH_MAX;
 
-ssize_t read_again(int fd, char *buf, size_t size) noexcept {
-  ssize_t n;
-  do n = ::read(fd, buf, size);
-  while (n < 0 && errno == EINTR);
-  return n;
+int open_again(const char *path) noexcept {
+  return sys::retry([&] { return ::open(path, O_RDONLY | O_CLOEXEC); });
 }
 
 // A text file line by line. The rest of an overlong line is dropped: nothing that matters here is long.
 class Lines {
  public:
   bool open(const char *path) noexcept {
-    fd_ = Fd(::open(path, O_RDONLY | O_CLOEXEC));
+    fd_ = Fd(open_again(path));
     begin_ = end_ = 0;
     return static_cast<bool>(fd_);
   }
@@ -57,7 +53,7 @@ class Lines {
     std::memmove(buf_, buf_ + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
-    const ssize_t n = read_again(fd_.get(), buf_ + end_, sizeof buf_ - 1 - end_);
+    const ssize_t n = sys::read(fd_.get(), buf_ + end_, sizeof buf_ - 1 - end_);
     if (n <= 0) return false;
     end_ += static_cast<size_t>(n);
     return true;
@@ -197,8 +193,8 @@ void find_hierarchies(const char *root, Scratch &s) noexcept {
 const char *read_value(const char *root, Scratch &s, const Hierarchy &h, const char *path, const char *name) noexcept {
   const int n = std::snprintf(s.file, sizeof s.file, "%s%s%s/%s", root, h.mount, path, name);
   if (n < 0 || static_cast<size_t>(n) >= sizeof s.file) return nullptr;
-  const Fd fd(::open(s.file, O_RDONLY | O_CLOEXEC));
-  const ssize_t got = fd ? read_again(fd.get(), s.value, sizeof s.value - 1) : -1;
+  const Fd fd(open_again(s.file));
+  const ssize_t got = fd ? sys::read(fd.get(), s.value, sizeof s.value - 1) : -1;
   if (got < 0) return nullptr;
   s.value[got] = '\0';
   return s.value;

@@ -316,6 +316,33 @@ void cpus_that_may_not_be_used_are_an_affinity_error(void **) {
   assert_map(r, "error 5");
 }
 
+// hwloc's environment variables can put another map in the place of this machine's.
+std::string load_live_as(const char *text, bool claim_here) {
+  setenv("HWLOC_SYNTHETIC", text, 1);
+  if (claim_here) setenv("HWLOC_THISSYSTEM", "1", 1);
+  const std::string got = load(live());
+  unsetenv("HWLOC_SYNTHETIC");
+  unsetenv("HWLOC_THISSYSTEM");
+  return got;
+}
+
+void a_foreign_map_in_place_of_this_machines_pins_nothing(void **) {
+  assert_string_equal(load_live_as("l3:2 core:3 pu:1", false).c_str(), "L3:0-2*3 L3:3-5*3");
+  assert_false(map->pinnable());
+  assert_int_equal(map->workers()[5].cpu, -1);
+}
+
+void a_machine_that_is_not_detected_is_one_of_equal_cpus(void **) {
+  const cpu_set_t set = allowed();
+  load_live_as("core:2 pu:1(indexes=90000,90001)", true);
+  assert_non_null(map);
+  assert_false(map->detected());
+  assert_true(map->pinnable());
+  assert_int_equal(map->workers().size(), CPU_COUNT(&set));
+  assert_int_equal(map->domains().size(), (CPU_COUNT(&set) + 15) / 16);
+  for (const Topology::Worker &w : map->workers()) assert_true(CPU_ISSET(static_cast<size_t>(w.cpu), &set));
+}
+
 // hwloc's own memory does not come from the hooks; every allocation that does fails once.
 void want_of_memory_at(const TopologyRequest &request) {
   test::CountingAlloc counting;
@@ -382,6 +409,8 @@ int main() {
       fixture_test(a_number_asked_for_stands_whatever_the_quota),
       fixture_test(a_quota_here_does_not_limit_another_machines_map),
       fixture_test(cpus_that_may_not_be_used_are_an_affinity_error),
+      fixture_test(a_foreign_map_in_place_of_this_machines_pins_nothing),
+      fixture_test(a_machine_that_is_not_detected_is_one_of_equal_cpus),
       fixture_test(every_allocation_that_fails_is_an_error_without_a_leak),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);
