@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""torque-echo, as its users see it: what comes goes back, byte for byte, whatever the peer does; and it stops cleanly.
+
+usage: echo_test.py TORQUE_ECHO
+"""
+import os
+import random
+import re
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+ECHO = sys.argv[1]
+PATIENCE = 60  # seconds until something that should happen is given up; never a measure
+SUMMARY = re.compile(r"^served (\d+) connections, (\d+) bytes; (\d+) events from (\d+) system waits", re.M)
+
+
+def expect(condition, what):
+    if not condition:
+        raise AssertionError(what)
+
+
+class Server:
+    """A running torque-echo. Stopped at the end of its with-block, where its status and its summary must be right."""
+
+    def __init__(self, *options, stop=signal.SIGTERM):
+        self.process = subprocess.Popen([ECHO, "-p", "0", *options], stdout=subprocess.PIPE, text=True)
+        self.signal, self.output = stop, ""
+        line = self.process.stdout.readline()
+        match = re.fullmatch(r"listening on (\S+):(\d+)\n", line)
+        if not match:
+            self.process.kill()
+            self.process.wait()
+        expect(match, f"first line: {line!r}")
+        self.address = match.group(1).strip("[]"), int(match.group(2))
+        self.drain = threading.Thread(target=self.keep_output)
+        self.drain.start()
+
+    def keep_output(self):
+        for line in self.process.stdout:
+            self.output += line
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        self.process.send_signal(self.signal)
+        try:
+            status = self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            status = f"none within {PATIENCE} s, {self.process.wait()}"
+        self.drain.join()
+        self.process.stdout.close()
+        if kind is None:
+            expect(status == 0, f"exit status {status}")
+            expect(SUMMARY.search(self.output), f"no summary in {self.output!r}")
+
+    def connect(self):
+        peer = socket.create_connection(self.address, PATIENCE)
+        peer.settimeout(PATIENCE)
+        return peer
+
+    def descriptors(self):
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def total(self, group):
+        return int(SUMMARY.search(self.output).group(group))
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+def read_all(peer):
+    parts = []
+    while part := peer.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_exactly(peer, size):
+    data = bytearray()
+    while len(data) < size:
+        part = peer.recv(min(1 << 16, size - len(data)))
+        expect(part, f"the end came after {len(data)} of {size} bytes")
+        data += part
+    return bytes(data)
+
+
+def until(condition, what):
+    for _ in range(PATIENCE * 100):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError(what)
+
+
+class Exchange:
+    """One of many connections on one thread: sends pieces of random size, reads what is there, compares."""
+
+    def __init__(self, server, number):
+        self.rng = random.Random(number)
+        self.data = noise(self.rng.randrange(1, 60000), number)
+        self.sent = self.got = 0
+        self.peer = server.connect()
+        self.peer.setblocking(False)
+
+    def step(self, mask):
+        if mask & selectors.EVENT_WRITE and self.sent < len(self.data):
+            self.sent += self.peer.send(self.data[self.sent:self.sent + self.rng.randrange(1, 20000)])
+            if self.sent == len(self.data):
+                self.peer.shutdown(socket.SHUT_WR)
+        if mask & selectors.EVENT_READ:
+            part = self.peer.recv(self.rng.randrange(1, 20000))
+            expect(part == self.data[self.got:self.got + len(part)], "a byte that was not sent")
+            self.got += len(part)
+            if not part:
+                expect(self.got == len(self.data), f"{self.got} of {len(self.data)} bytes")
+                return False
+        return True
+
+
+def exchange_all(server, count):
+    with selectors.DefaultSelector() as selector:
+        exchanges = [Exchange(server, n) for n in range(count)]
+        for e in exchanges:
+            selector.register(e.peer, selectors.EVENT_READ | selectors.EVENT_WRITE, e)
+        deadline = time.monotonic() + PATIENCE
+        while selector.get_map():
+            expect(time.monotonic() < deadline, f"{len(selector.get_map())} connections have not ended")
+            for key, mask in selector.select(1):
+                if not key.data.step(mask):
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()
+                elif key.data.sent == len(key.data.data):
+                    selector.modify(key.fileobj, selectors.EVENT_READ, key.data)
+        return sum(len(e.data) for e in exchanges)
+
+
+def two_hundred_at_once(*options):
+    with Server(*options) as server:
+        size = exchange_all(server, 200)
+    expect(server.total(1) == 200, f"{server.total(1)} connections counted")
+    expect(server.total(2) == size, f"{server.total(2)} bytes counted, {size} sent")
+
+
+def a_reader_that_starts_late(*options):
+    """More than the sockets of both sides hold, before the first byte is read: the server must stop reading, and go on."""
+    data = noise(8 << 20)
+    with Server(*options) as server, server.connect() as peer:
+        writer = threading.Thread(target=lambda: (peer.sendall(data), peer.shutdown(socket.SHUT_WR)))
+        writer.start()
+        time.sleep(0.5)
+        back = read_all(peer)
+        writer.join()
+    expect(back == data, f"{len(back)} bytes, not the {len(data)} that were sent")
+
+
+def a_slow_reader_beside_others(*options):
+    data = noise(1 << 20)
+    with Server(*options) as server, server.connect() as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        writer = threading.Thread(target=lambda: slow.sendall(data))
+        writer.start()
+        back = bytearray()
+        while len(back) < len(data):
+            back += read_exactly(slow, min(64 << 10, len(data) - len(back)))
+            with server.connect() as other:
+                other.sendall(b"meanwhile")
+                expect(read_exactly(other, 9) == b"meanwhile", "another connection gets something else")
+        writer.join()
+    expect(back == data, "not what was sent")
+
+
+def half_close_gets_the_rest_then_the_end(*options):
+    with Server(*options) as server:
+        for size in (0, 1, 1000, 65536, 65537, 300000):
+            with server.connect() as peer:
+                data = noise(size)
+                writer = threading.Thread(target=lambda: (peer.sendall(data), peer.shutdown(socket.SHUT_WR)))
+                writer.start()
+                expect(read_all(peer) == data, f"after {size} bytes and the end, something else came back")
+                writer.join()
+
+
+def a_peer_that_never_reads_is_not_read_for_ever():
+    """Back-pressure: what the server takes from it is bounded by what sockets hold."""
+    with Server() as server, server.connect() as peer:
+        peer.setblocking(False)
+        sent, idle = 0, 0
+        while idle < 20 and sent < 256 << 20:
+            try:
+                sent += peer.send(bytes(1 << 20))
+                idle = 0
+            except BlockingIOError:
+                idle += 1
+                time.sleep(0.02)
+        expect(idle == 20, "256 MiB went in, and nothing was read back")
+        with server.connect() as other:
+            other.sendall(b"x")
+            expect(read_exactly(other, 1) == b"x", "others are served")
+
+
+def resets_leave_nothing_behind(*options):
+    with Server(*options) as server:
+        with server.connect() as first:
+            first.sendall(b"x")
+            read_exactly(first, 1)
+        before = server.descriptors()
+        for n in range(100):
+            peer = server.connect()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if n % 2:
+                peer.setblocking(False)
+                try:
+                    while True:
+                        peer.send(bytes(1 << 16))  # until the server has something left to send
+                except BlockingIOError:
+                    pass
+            peer.close()
+        until(lambda: server.descriptors() <= before, "descriptors of connections that were reset stay open")
+        with server.connect() as peer:
+            peer.sendall(b"still here")
+            expect(read_exactly(peer, 10) == b"still here", "not served any more")
+
+
+def stops_while_connections_are_open(stop, *options):
+    with Server(*options, stop=stop) as server:
+        peers = [server.connect() for _ in range(20)]
+        for peer in peers:
+            peer.sendall(b"abc")
+            expect(read_exactly(peer, 3) == b"abc", "echo")
+    expect(server.total(1) == 20 and server.total(2) == 60, f"summary: {server.output!r}")
+    for peer in peers:
+        peer.close()
+
+
+def stops_with_data_kept_for_a_slow_reader(*options):
+    with Server(*options) as server:
+        peer = server.connect()
+        peer.setblocking(False)
+        for _ in range(50):
+            try:
+                peer.send(bytes(1 << 20))
+            except BlockingIOError:
+                time.sleep(0.01)
+    peer.close()
+
+
+def a_line_each_second(*options):
+    with Server("--stats", *options) as server:
+        with server.connect() as peer:
+            peer.sendall(b"x" * 1000)
+            read_exactly(peer, 1000)
+            until(lambda: server.output.count("connections ") >= 2, "no lines")
+    lines = re.findall(r"^connections (\d+) \(\d+ new\)  bytes/s (\d+)  requests/s \d+  events/wait [\d.]+  "
+                       r"sleeps \d+  stale \d+$", server.output, re.M)
+    expect(any(int(n) == 1 for n, _ in lines), f"the connection is not in {server.output!r}")
+    expect(sum(int(b) for _, b in lines) == 1000, f"the bytes are not in {server.output!r}")
+    return server.output
+
+
+def a_line_for_each_domain():
+    output = a_line_each_second("-t", "8", "--sharing", "thread")
+    expect(re.search(r"^  domain 7: requests/s \d+", output, re.M), f"no domain in {output!r}")
+
+
+def run(*arguments):
+    return subprocess.run([ECHO, *arguments], capture_output=True, text=True, timeout=PATIENCE)
+
+
+def bad_options_are_refused():
+    for arguments in (["-p", "65536"], ["-p", "x"], ["-p", ""], ["-p", "-1"], ["-t", "4097"], ["-t", "two"], ["-p"],
+                      ["--sharing", "nothing"], ["--listen", "all"], ["--bind", "nowhere"], ["--bind", ""], ["--no"],
+                      ["-x"], ["argument"], ["--driven", "-t", "2"]):
+        done = run(*arguments)
+        expect(done.returncode == 2, f"{arguments}: status {done.returncode}")
+        expect(done.stderr and not done.stdout, f"{arguments}: {done.stdout!r}, {done.stderr!r}")
+
+
+def help_and_version():
+    done = run("--help")
+    expect(done.returncode == 0 and done.stdout.startswith("usage: torque-echo") and not done.stderr, "--help")
+    done = run("--version")
+    expect(done.returncode == 0 and re.fullmatch(r"torque-echo \d+\.\d+\.\d+\n", done.stdout), f"{done.stdout!r}")
+
+
+def a_port_in_use_is_a_failure():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for options in ([], ["--driven"], ["-t", "4", "--sharing", "thread"]):
+            done = run("-p", str(taken.getsockname()[1]), *options)
+            expect(done.returncode == 1 and "in use" in done.stderr, f"{options}: {done.returncode}, {done.stderr!r}")
+            expect("listening" not in done.stdout, done.stdout)
+
+
+def other_addresses():
+    with Server("--bind", "127.0.0.2") as server:
+        expect(server.address[0] == "127.0.0.2", server.address)
+        exchange_all(server, 3)
+    if not os.path.exists("/proc/net/if_inet6") or "lo" not in open("/proc/net/if_inet6").read():
+        return
+    with Server("--bind", "::1") as server:
+        exchange_all(server, 3)
+
+
+MANY = ("-t", "8", "--sharing", "thread")
+CASES = [
+    (two_hundred_at_once,), (two_hundred_at_once, "--driven"), (two_hundred_at_once, *MANY),
+    (two_hundred_at_once, "-t", "4", "--sharing", "machine"), (two_hundred_at_once, "--oneshot"),
+    (two_hundred_at_once, "--recheck"), (two_hundred_at_once, "--driven", "--recheck"), (two_hundred_at_once, "--no-pin"),
+    (two_hundred_at_once, *MANY, "--listen", "shared"), (two_hundred_at_once, *MANY, "--listen", "exclusive"),
+    (two_hundred_at_once, *MANY, "--listen", "reuseport"),
+    (a_reader_that_starts_late,), (a_reader_that_starts_late, "--driven"), (a_reader_that_starts_late, *MANY),
+    (a_reader_that_starts_late, "--oneshot"), (a_reader_that_starts_late, "--recheck"),
+    (a_slow_reader_beside_others,), (a_slow_reader_beside_others, "--driven"), (a_slow_reader_beside_others, *MANY),
+    (half_close_gets_the_rest_then_the_end,), (half_close_gets_the_rest_then_the_end, "--driven"),
+    (half_close_gets_the_rest_then_the_end, *MANY), (half_close_gets_the_rest_then_the_end, "--recheck"),
+    (a_peer_that_never_reads_is_not_read_for_ever,),
+    (resets_leave_nothing_behind,), (resets_leave_nothing_behind, "--driven"), (resets_leave_nothing_behind, *MANY),
+    (stops_while_connections_are_open, signal.SIGTERM), (stops_while_connections_are_open, signal.SIGINT),
+    (stops_while_connections_are_open, signal.SIGTERM, "--driven"),
+    (stops_while_connections_are_open, signal.SIGINT, "--driven"),
+    (stops_while_connections_are_open, signal.SIGTERM, *MANY),
+    (stops_with_data_kept_for_a_slow_reader,), (stops_with_data_kept_for_a_slow_reader, "--driven"),
+    (a_line_each_second,), (a_line_each_second, "--driven"), (a_line_for_each_domain,),
+    (bad_options_are_refused,), (help_and_version,), (a_port_in_use_is_a_failure,), (other_addresses,),
+]
+
+
+def main():
+    wanted = sys.argv[2:]
+    passed = failed = 0
+    for case, *options in CASES:
+        name = " ".join([case.__name__, *(str(o) for o in options)])
+        if wanted and not any(word in name for word in wanted):
+            continue
+        began = time.monotonic()
+        try:
+            case(*options)
+            passed += 1
+            print(f"ok    {name} ({time.monotonic() - began:.1f} s)", flush=True)
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            failed += 1
+            print(f"FAIL  {name}: {type(error).__name__}: {error}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return bool(failed)
+
+
+sys.exit(main())
