@@ -117,8 +117,8 @@ unsigned descriptors_open(void);
 unsigned threads_alive(void);
 uint64_t stat_total(struct torque_ctx *ctx, const char *name);
 
-#define ON(shape_, test) \
-  { #test " on " #shape_, test, fixture_up, fixture_down, (void *)(uintptr_t)&shape_##shape_ }
+#define ON(name, test) \
+  { #test " on " #name, test, fixture_up, fixture_down, (void *)(uintptr_t)&shape_##name }
 #define ON_THREADED(test) ON(live, test), ON(synthetic, test), ON(oneshot, test)
 #define ON_EVERY(test) ON_THREADED(test), ON(driven, test)
 
