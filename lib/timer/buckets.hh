@@ -76,13 +76,16 @@ class Buckets {
   }
 
   uint64_t cursor() const noexcept { return cursor_; }
+  // Of those whose entries the bucket holds.
+  uint64_t last_tick(Place p) const noexcept { return start_of(p) + (uint64_t{1} << (p.level * kDigitBits)) - 1; }
   Bucket &at(Place p) noexcept { return bucket_[p.level][p.index]; }
 
   // Requires: a tick not before the cursor, and room in the pool.
   void put(const Entry &e, ChunkPool &pool) noexcept {
     const Place p = place_of(tick_of(e.at));
-    mark(p);
-    at(p).push(e, pool);
+    Bucket &b = at(p);
+    if (b.n == 0) mark(p);
+    b.push(e, pool);
   }
   void remove(Place p, Entry *e, ChunkPool &pool) noexcept {
     at(p).remove(e, pool);

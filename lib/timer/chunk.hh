@@ -22,6 +22,11 @@ struct Chunk {
   Entry entry[kRoom];
 };
 
+inline void prefetch_chunk(const Chunk *c) noexcept {
+  const char *p = reinterpret_cast<const char *>(c);
+  for (size_t i = 0; i < sizeof(Chunk); i += 64) __builtin_prefetch(p + i, 1);
+}
+
 // Only reserve() asks the allocator, so whoever has reserved enough cannot fail later.
 class ChunkPool {
  public:
@@ -47,9 +52,11 @@ class ChunkPool {
       --held_;
     }
   }
+  // The next one to be taken is fetched into the cache by then: it has mostly not been touched for long.
   Chunk *take() noexcept {
     Chunk *c = free_;
     free_ = c->older;
+    if (free_) prefetch_chunk(free_);
     return c;
   }
   void give(Chunk *c) noexcept {

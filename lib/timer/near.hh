@@ -53,7 +53,7 @@ class Near {
   // The entry that will come n places after the first, as far as known: for prefetching.
   const Entry *peek(size_t n) const noexcept { return pos_ + n < run_.size() ? &run_[pos_ + n] : nullptr; }
 
-  [[nodiscard]] bool insert(const Entry &e, uint32_t newest) noexcept {
+  [[nodiscard, gnu::noinline]] bool insert(const Entry &e, uint32_t newest) noexcept {
     if (!late_.push(e)) return false;
     std::push_heap(late_.begin(), late_.end(), After{newest});
     return true;
@@ -129,7 +129,7 @@ class Near {
   }
 
   const Alloc *alloc_;
-  Vec<Entry> run_;   // sorted; those before pos_ are done with
+  Vec<Entry> run_;  // sorted; those before pos_ are done with
   size_t pos_ = 0;
   Vec<Entry> late_;  // heap
 };

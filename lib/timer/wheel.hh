@@ -16,7 +16,7 @@
 // Thread: any that holds the domain's timer lock, which guards the wheel and every Deadline in it.
 #pragma once
 
-#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -79,19 +79,23 @@ class Wheel {
       sweep();
   }
 
-  // Takes the earliest deadline that is due by now; it is unset before this returns.
+  // Takes the earliest deadline that is due by now, and tells when it was due; it is unset before this returns.
   // Returns: false when none is due.
-  bool pop(uint64_t now, uint32_t *ret_id) noexcept {
+  bool pop(uint64_t now, uint32_t *ret_id, uint64_t *ret_at = nullptr) noexcept {
     Entry e;
     while (take(now, &e)) {
       Deadline *d = resolve_(e.id);
       switch (judge(e, d)) {
-        case Verdict::kDead: break;
-        case Verdict::kMoved: move(e, *d); break;
+        case Verdict::kDead:
+          break;
+        case Verdict::kMoved:
+          move(e, *d);
+          break;
         case Verdict::kDue:
           *d = {kNever, kNever, d->seq, d->entry_seq};
           --armed_;
           *ret_id = e.id;
+          if (ret_at) *ret_at = e.at;
           return true;
       }
     }
@@ -128,11 +132,12 @@ class Wheel {
     kDue,    // the carrier of a deadline of this very time
   };
 
-  static constexpr size_t kGarbage = 1024;      // allowed beside as many as are set
-  static constexpr size_t kSlackChunks = 32;    // kept unused
-  static constexpr size_t kBatch = 32;          // entries loaded at a time when several ticks are due
-  static constexpr uint32_t kScan = 16;         // bucket size up to which next() looks closer
-  static constexpr size_t kAhead = 8;           // entries between prefetch and use
+  static constexpr size_t kGarbage = 4096;    // allowed beside twice as many as are set
+  static constexpr size_t kSlackChunks = 32;  // kept unused
+  static constexpr size_t kBatch = 64;        // entries loaded at a time when several ticks are due
+  static constexpr uint32_t kSortable = 128;  // bucket size up to which sorting is quicker than spreading
+  static constexpr uint32_t kScan = 16;       // bucket size up to which next() looks closer
+  static constexpr size_t kAhead = 24;        // entries between prefetch and use
 
   // -- entries and what they mean
 
@@ -146,9 +151,12 @@ class Wheel {
   }
 
   [[nodiscard]] bool add(const Entry &e) noexcept {
-    if (!pool_.reserve(Buckets::room_for(entries_ + 1))) return false;
-    if (e.at > covered_) buckets_.put(e, pool_);
-    else if (!near_.insert(e, seq_)) return false;
+    if (entries_ >= reserved_ && !reserve()) [[unlikely]]
+      return false;
+    if (e.at > covered_) [[likely]]
+      buckets_.put(e, pool_);
+    else if (!near_.insert(e, seq_))
+      return false;
     ++entries_;
     return true;
   }
@@ -158,8 +166,10 @@ class Wheel {
     d.entry_at = d.at;
     d.entry_seq = d.seq;
     const Entry moved{d.at, e.id, d.seq};
-    if (moved.at > covered_) buckets_.put(moved, pool_);
-    else near_.put_back(moved, seq_);
+    if (moved.at > covered_)
+      buckets_.put(moved, pool_);
+    else
+      near_.put_back(moved, seq_);
     ++entries_;
   }
 
@@ -180,8 +190,7 @@ class Wheel {
         rest(now);
         return false;
       }
-      if (p.level > 0) cascade(p);
-      else if (!load(now)) return take_from(p, now, ret);
+      if (!load(now)) return take_unsorted(now, ret);
     }
   }
 
@@ -204,33 +213,43 @@ class Wheel {
     uint32_t fill = b.fill;
     for (Chunk *c = b.head; c; fill = Chunk::kRoom) {
       Chunk *const older = c->older;
-      if (older) prefetch_chunk(older);
+      if (older) timer::prefetch_chunk(older);
       for (uint32_t i = 0; i < fill; ++i) buckets_.put(c->entry[i], pool_);
       pool_.give(c);
       c = older;
     }
   }
 
-  // Sorts the due ticks into near_, enough of them for prefetching to pay.
-  // Returns: false when there is no memory for the first.
+  // Sorts what is due into near_, enough of it for prefetching to pay.
+  // Returns: false when there is no memory for the first bucket.
   bool load(uint64_t now) noexcept {
     Place p;
-    while (near_.run_left() < kBatch && buckets_.earliest(&p) && p.level == 0 && buckets_.at(p).min <= now) {
+    while (near_.run_left() < kBatch && buckets_.earliest(&p) && buckets_.at(p).min <= now) {
+      if (!may_sort_whole(p, now)) {
+        cascade(p);
+        continue;
+      }
       if (!near_.load(buckets_.at(p), seq_)) break;
       leave(p);
-      const Bucket b = buckets_.detach(p);
-      buckets_.move_cursor(Buckets::tick_of(b.min));
+      buckets_.move_cursor(buckets_.last_tick(p));
       covered_ = Buckets::last_of_tick(buckets_.cursor());
-      give_chunks(b);
+      give_chunks(buckets_.detach(p));
     }
     for (size_t i = 0; i < kAhead; ++i)
       if (const Entry *e = near_.peek(i)) prefetch(e->id);
     trim();
     return !near_.empty();
   }
+  // Ticks, always; longer times when they lie behind us, so that nothing is set into them any more.
+  bool may_sort_whole(Place p, uint64_t now) noexcept {
+    return p.level == 0 || (buckets_.at(p).n <= kSortable && buckets_.last_tick(p) < Buckets::tick_of(now));
+  }
 
   // Serves the earliest entry where it lies: slow, but needs no memory. Requires: near_ is empty.
-  bool take_from(Place p, uint64_t now, Entry *ret) noexcept {
+  bool take_unsorted(uint64_t now, Entry *ret) noexcept {
+    Place p;
+    const bool any = buckets_.earliest(&p);
+    CHECK1(any);
     leave(p);
     Entry *e = earliest_in(p);
     if (e->at > now) return false;
@@ -288,12 +307,14 @@ class Wheel {
   // -- garbage
 
   // The run is left out: it is being used up anyway, and sweeping cannot make it shorter.
-  bool garbage_is_much() const noexcept { return entries_ - near_.run_left() > 2 * armed_ + kGarbage; }
+  bool garbage_is_much() const noexcept { return entries_ - near_.run_left() > 3 * armed_ + kGarbage; }
 
   // One chunk, or the late entries, each time it is called: rounds through all of them.
   void sweep() noexcept {
-    if (sweep_chunk_) sweep_chunk();
-    else next_to_sweep();
+    if (sweep_chunk_)
+      sweep_chunk();
+    else
+      next_to_sweep();
     trim();
   }
 
@@ -311,28 +332,36 @@ class Wheel {
     const Bucket &b = buckets_.at(sweep_at_);
     const uint32_t fill = c == b.head ? b.fill : Chunk::kRoom;
     for (uint32_t i = 0; i < fill; ++i) prefetch(c->entry[i].id);
+    if (c->older) timer::prefetch_chunk(c->older);
   }
 
+  // First judges all, without a branch that garbage could mislead, so that the cache misses overlap.
   void sweep_chunk() noexcept {
     Bucket &b = buckets_.at(sweep_at_);
     Chunk *const c = sweep_chunk_;
     Chunk *const older = c->older;
-    for (uint32_t i = 0; i < (c == b.head ? b.fill : Chunk::kRoom);) {
-      if (judge(c->entry[i], resolve_(c->entry[i].id)) != Verdict::kDead) {
-        ++i;
-        continue;
-      }
-      const bool last = c == b.head && b.fill == 1;
-      buckets_.remove(sweep_at_, &c->entry[i], pool_);
-      --entries_;
-      if (last) break;
-    }
+    const uint32_t fill = c == b.head ? b.fill : Chunk::kRoom;
+    uint32_t dead = 0;
+    for (uint32_t i = 0; i < fill; ++i) dead |= uint32_t{is_dead(c->entry[i])} << i;
+    for (uint32_t i = fill; i-- > 0;)
+      if (dead >> i & 1) buckets_.remove(sweep_at_, &c->entry[i], pool_);
+    entries_ -= static_cast<size_t>(std::popcount(dead));
     start_chunk(older);
+  }
+  // As judge().
+  bool is_dead(const Entry &e) noexcept {
+    Deadline *const d = resolve_(e.id);
+    if (!d) [[unlikely]]
+      return true;
+    const bool carrier = (d->entry_at == e.at) & (d->entry_seq == e.seq);
+    const bool set = d->is_set();
+    d->entry_at = (carrier & !set) ? kNever : d->entry_at;
+    return !(carrier & set);
   }
 
   void sweep_late() noexcept {
     const size_t before = near_.size();
-    near_.filter_late(seq_, [this](const Entry &e) { return judge(e, resolve_(e.id)) != Verdict::kDead; });
+    near_.filter_late(seq_, [this](const Entry &e) { return !is_dead(e); });
     entries_ -= before - near_.size();
   }
 
@@ -343,6 +372,12 @@ class Wheel {
 
   // -- memory
 
+  [[nodiscard, gnu::noinline]] bool reserve() noexcept {
+    size_t n = entries_ + Chunk::kRoom;
+    if (!pool_.reserve(Buckets::room_for(n)) && !pool_.reserve(Buckets::room_for(n = entries_ + 1))) return false;
+    reserved_ = n;
+    return true;
+  }
   void give_chunks(const Bucket &b) noexcept {
     for (Chunk *c = b.head; c;) {
       Chunk *const older = c->older;
@@ -352,16 +387,14 @@ class Wheel {
   }
   void trim() noexcept {
     const size_t room = Buckets::room_for(entries_);
-    if (pool_.held() > room + room / 8 + kSlackChunks) [[unlikely]]
-      pool_.trim(room + room / 16 + kSlackChunks / 2);
+    if (pool_.held() <= room + room / 8 + kSlackChunks) [[likely]]
+      return;
+    pool_.trim(room + room / 16 + kSlackChunks / 2);
+    reserved_ = entries_;
   }
 
   void prefetch(uint32_t id) noexcept {
     if constexpr (requires { resolve_.prefetch(id); }) resolve_.prefetch(id);
-  }
-  static void prefetch_chunk(const Chunk *c) noexcept {
-    const char *p = reinterpret_cast<const char *>(c);
-    for (size_t i = 0; i < sizeof(Chunk); i += 64) __builtin_prefetch(p + i);
   }
 
   Resolve resolve_;
@@ -370,6 +403,7 @@ class Wheel {
   uint32_t seq_;  // of the newest set()
   size_t armed_ = 0;
   size_t entries_ = 0;
+  size_t reserved_ = 0;  // entries for which the pool holds chunks enough, wherever they lie
   uint64_t covered_ = Buckets::last_of_tick(0);
   Place sweep_at_ = {0, 0};
   Chunk *sweep_chunk_ = nullptr;
