@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBTORQUE_CONTEXT_H
+#define LIBTORQUE_CONTEXT_H
+
+#include <libtorque/config.h>
+#include <libtorque/source.h>
+#include <signal.h>
+
+TORQUE_BEGIN_DECLS
+
+/* A context: a set of event queues and, unless it is driven, the workers that serve them.
+ * Two kinds, one engine: a threaded context has one worker for each usable CPU and one queue for each cache domain; a
+ * driven context has one queue and is run by the caller. Any number of either may exist. */
+struct torque_ctx;
+
+/* Make a context as config says (null: the defaults). Descriptors are opened here; threads start with the first source.
+ * The calling thread's CPU affinity is what "all usable CPUs" means. Sets SIGPIPE to ignored if it had its default
+ * action, and touches no other signal.
+ * Thread: any.
+ * Errors: INVAL; AFFINITY no usable CPU; RESOURCE; SYSCALL + EMFILE, ENFILE, ENOMEM. */
+TORQUE_API torque_err torque_ctx_new(const struct torque_config *config, struct torque_ctx **ret_ctx) TORQUE_CHECKED;
+
+/* The same with the defaults (the original's call). Null and *err on failure. */
+TORQUE_API struct torque_ctx *torque_init(torque_err *err) TORQUE_CHECKED;
+
+/* Start the workers now and not with the first source. Errors: KIND driven; STOPPED; FORKED; SYSCALL + EAGAIN. */
+TORQUE_API torque_err torque_start(struct torque_ctx *ctx);
+
+/* Stop, and free the context: no new callback starts, those under way end, work posted before is run, the threads are
+ * joined, every source ends (finalizers with TORQUE_END_STOPPED, on this thread), the library's descriptors are closed.
+ * A thread in torque_block() on it returns. Afterwards ctx is gone.
+ * Errors: DEADLOCK from a callback of this context (use torque_stop_async()); BUSY a driven context is being run;
+ *         INVAL not a context. In a child that forked after the start: frees the child's copy, touches nothing else. */
+TORQUE_API torque_err torque_stop(struct torque_ctx *ctx);
+
+/* Ask it to stop, and return: from callbacks, or any thread. Workers end; torque_run() and torque_block() return. The
+ * context is freed by torque_block() or torque_stop(). */
+TORQUE_API torque_err torque_stop_async(struct torque_ctx *ctx);
+
+/* Wait until the context stops, by torque_stop_async(), torque_stop() or a termination signal (SIGTERM, SIGINT; paper,
+ * section 2), then do as torque_stop() and free it. Termination signals are taken only while some thread is in here;
+ * more of them while stopping do no harm.
+ * Errors: DEADLOCK; KIND driven; INVAL. */
+TORQUE_API torque_err torque_block(struct torque_ctx *ctx);
+
+/* Block, in the calling thread and those it makes, all signals but those that faults raise. The old mask goes to
+ * *ret_mask if that is not null. For programs that leave signals to torque_block() and signal sources; call it before
+ * making threads. */
+TORQUE_API torque_err torque_sigmask(sigset_t *ret_mask) TORQUE_CHECKED;
+
+/* The context whose callback the calling thread is in, or null. Not to be kept beyond the callback. */
+TORQUE_API struct torque_ctx *torque_getcurctx(void) TORQUE_CHECKED;
+
+/* The number of the worker that the calling thread is, -1 if it is none. 0 while running a driven context. */
+TORQUE_API int32_t torque_current_worker(void);
+
+TORQUE_API uint32_t torque_ctx_workers(const struct torque_ctx *ctx);
+TORQUE_API uint32_t torque_ctx_domains(const struct torque_ctx *ctx);
+
+/* ---- Driven contexts. One thread at a time may run one; any thread may do the rest. ----
+ * Errors of the run calls: KIND threaded; BUSY; STOPPED; FORKED. They may be called from a callback of the same context
+ * (nested): the callback that does so is not called again until it has returned, unless it is concurrent. */
+
+/* Serve events until torque_break() or torque_stop_async(). */
+TORQUE_API torque_err torque_run(struct torque_ctx *ctx);
+
+/* Wait for events at most timeout_ns (UINT64_MAX: as long as it takes), serve one round, return.
+ * *ret_count (may be null): callbacks that ran. Returns early, with 0, after torque_wake() or torque_break(). */
+TORQUE_API torque_err torque_run_once(struct torque_ctx *ctx, uint64_t timeout_ns, uint64_t *ret_count);
+
+/* Serve what is ready now, without waiting. */
+TORQUE_API torque_err torque_run_ready(struct torque_ctx *ctx, uint64_t *ret_count);
+
+/* Make the innermost running torque_run() return after the callback under way; if none runs, the next one returns at
+ * once. Thread: any. */
+TORQUE_API torque_err torque_break(struct torque_ctx *ctx);
+
+/* Make a wait in progress, or else the next one, return at once. Also wakes a worker of a threaded context.
+ * Thread: any; async-signal-safe. */
+TORQUE_API torque_err torque_wake(struct torque_ctx *ctx);
+
+/* For embedding in another loop: when the descriptor polls readable, or the deadline (CLOCK_MONOTONIC, ns; UINT64_MAX
+ * none, 0 now) has come, call torque_run_ready(). Both are current at any time, from any thread. The descriptor stays
+ * the library's. -1 for a threaded context. */
+TORQUE_API int32_t torque_poll_fd(const struct torque_ctx *ctx);
+TORQUE_API torque_err torque_deadline(struct torque_ctx *ctx, uint64_t *ret_ns);
+
+/* The monotonic time (ns) at which the round under way began to serve events: free to read, good enough for timeouts.
+ * Outside a callback: the present time. */
+TORQUE_API uint64_t torque_now(const struct torque_ctx *ctx);
+
+/* In a forked child: make the child's copy of a driven context work, with all its sources, apart from the parent's.
+ * No effect in the process that made it. Errors: KIND threaded; SYSCALL + EMFILE, ENOMEM. */
+TORQUE_API torque_err torque_reinit(struct torque_ctx *ctx);
+
+TORQUE_END_DECLS
+
+#endif

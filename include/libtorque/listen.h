@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBTORQUE_LISTEN_H
+#define LIBTORQUE_LISTEN_H
+
+#include <libtorque/source.h>
+
+TORQUE_BEGIN_DECLS
+
+/* Called for each connection: fd is non-blocking, close-on-exec, and the callback's to keep or close. addr: the peer's
+ * struct sockaddr, addrlen bytes. Several workers may be in the callback at once.
+ * When descriptors or memory run out the listener rests (10 ms, doubled up to 1 s) and goes on by itself. */
+typedef void torque_accept_fn(torque_source listener, int32_t fd, const void *addr, uint32_t addrlen, void *arg);
+
+/* How connections come to the domains. */
+enum {
+  TORQUE_LISTEN_DEFAULT = 0,  /* one domain: SHARED; several: REUSEPORT, or EXCLUSIVE for a socket of the caller's */
+  TORQUE_LISTEN_SHARED = 1,   /* one socket in one domain's queue; new connections are spread over the domains */
+  TORQUE_LISTEN_EXCLUSIVE = 2, /* one socket in every domain's queue, one of them is woken (EPOLLEXCLUSIVE) */
+  TORQUE_LISTEN_REUSEPORT = 3 /* one socket (SO_REUSEPORT) for each domain: the kernel spreads connections by hash */
+};
+
+/* Listen on a stream address (a struct sockaddr of addrlen bytes; port 0 takes a free one). SO_REUSEADDR is set;
+ * backlog 0: SOMAXCONN. The sockets belong to the library and are closed with the source.
+ * Errors: INVAL; RESOURCE; STOPPED; FORKED; SYSCALL + what socket, bind, listen answer. */
+TORQUE_API torque_err torque_listen_add(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
+                                        uint32_t policy, torque_accept_fn *fn, void *arg,
+                                        torque_source *ret_source) TORQUE_CHECKED;
+TORQUE_API torque_err torque_listen_new(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
+                                        uint32_t policy, torque_accept_fn *fn, void *arg,
+                                        torque_source *ret_source) TORQUE_CHECKED;
+
+/* Accept on a listening socket of the caller's, who keeps it and closes it after the finalizer. It is made
+ * non-blocking. Policies: DEFAULT, SHARED, EXCLUSIVE. */
+TORQUE_API torque_err torque_listen_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn,
+                                           void *arg, torque_source *ret_source) TORQUE_CHECKED;
+TORQUE_API torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn,
+                                           void *arg, torque_source *ret_source) TORQUE_CHECKED;
+
+/* The address it listens on: at most size bytes go to addr, the full length to *ret_addrlen.
+ * Errors: STALE; KIND; SYSCALL + errno. */
+TORQUE_API torque_err torque_listen_address(torque_source listener, void *addr, uint32_t size, uint32_t *ret_addrlen);
+
+TORQUE_END_DECLS
+
+#endif

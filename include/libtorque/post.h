@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBTORQUE_POST_H
+#define LIBTORQUE_POST_H
+
+#include <libtorque/source.h>
+
+TORQUE_BEGIN_DECLS
+
+/* Work for a context's own threads. What one thread posts to one place is run in that order, each function after the
+ * one before has returned. A system call is made only when the one who shall run it sleeps. What was posted before
+ * torque_stop() is run before that returns.
+ * Thread: any, callbacks included. Not async-signal-safe (torque_wake() is).
+ * Errors: INVAL no function, no such domain; STALE; RESOURCE; STOPPED; FORKED. */
+typedef void torque_post_fn(void *arg);
+
+/* Anywhere in the context: from a callback, on its own domain; else on a domain that stays the same for this thread. */
+TORQUE_API torque_err torque_post(struct torque_ctx *ctx, torque_post_fn *fn, void *arg);
+
+/* On one domain. */
+TORQUE_API torque_err torque_post_domain(struct torque_ctx *ctx, uint32_t domain, torque_post_fn *fn, void *arg);
+
+/* On the domain that serves source, within its strand if it has one. */
+TORQUE_API torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *arg);
+
+/* A strand: sources and posted work that share it never run at the same time, whichever workers run them.
+ * free gives up the caller's reference; sources and posted work that use it keep it alive. */
+TORQUE_API torque_err torque_strand_new(struct torque_ctx *ctx, struct torque_strand **ret_strand) TORQUE_CHECKED;
+TORQUE_API void torque_strand_free(struct torque_strand *strand);
+TORQUE_API torque_err torque_strand_post(struct torque_strand *strand, torque_post_fn *fn, void *arg);
+
+TORQUE_END_DECLS
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBTORQUE_SOURCE_H
+#define LIBTORQUE_SOURCE_H
+
+#include <libtorque/error.h>
+#include <stdint.h>
+
+TORQUE_BEGIN_DECLS
+
+struct torque_ctx;
+struct torque_strand;
+
+/* A source is something that can fire: a descriptor, a timer, a signal, a listener, an event of the program's own.
+ *
+ * A torque_source is a value, not a pointer: copy it, store it, pass it to other languages. It is never used again for
+ * another source, so a call with one that is gone answers TORQUE_ERR_STALE and does nothing. 0 is no source.
+ *
+ * Exclusive sources (the default): at most one thread runs the source's callback at any time, and what one call wrote
+ * the next call sees. Concurrent sources (TORQUE_CONCURRENT): any number of threads may run it at once.
+ *
+ * Every call here may be made on any thread, from any callback, and is O(1). None is async-signal-safe. */
+typedef uint64_t torque_source;
+
+/* What a descriptor can be ready for, and why a callback runs. */
+enum {
+  TORQUE_READ = 0x01,
+  TORQUE_PRIORITY = 0x02, /* urgent or out-of-band data (POLLPRI) */
+  TORQUE_WRITE = 0x04,
+  TORQUE_ERROR = 0x08,  /* reported always, never asked for */
+  TORQUE_CLOSED = 0x10, /* both directions are shut (POLLHUP); reported always */
+  TORQUE_HANGUP = 0x20, /* the peer has shut its sending side (POLLRDHUP); only if asked for */
+  TORQUE_TRIGGER = 0x40 /* torque_trigger() */
+};
+
+/* What a callback answers. */
+enum {
+  TORQUE_DONE = 0, /* all was taken (EAGAIN, or a short read or write): tell me at the next edge */
+  TORQUE_AGAIN = 1 /* something is left: call me again after the others had their turn; costs no system call */
+};
+
+/* Kinds of notification. */
+enum {
+  TORQUE_CONCURRENT = 0x1, /* any number of threads may run the callback (the paper's MTSAFE) */
+  TORQUE_RECHECK = 0x2,    /* the callback need not drain: readiness is checked again after each call, by a system call */
+  TORQUE_LEVEL = 0x4       /* driven contexts only: called as long as the descriptor is ready; no drain, no extra cost */
+};
+
+/* Called when a descriptor is ready; events says for what. The answer is TORQUE_DONE or TORQUE_AGAIN.
+ * Thread: a worker of the source's domain, or the thread that runs the driven context. */
+typedef int32_t torque_fd_fn(torque_source source, int32_t fd, uint32_t events, void *arg);
+
+/* Called once, last, when no callback of the source runs any more and none will; here belongs what frees arg.
+ * reason: TORQUE_END_*, or the torque_err that ended it.
+ * Thread: the one that removed the source, or the one whose callback was the last to run. */
+typedef void torque_final_fn(torque_source source, int32_t reason, void *arg);
+
+enum {
+  TORQUE_END_REMOVED = 0,  /* torque_source_remove() */
+  TORQUE_END_CLOSED = 1,   /* torque_close() */
+  TORQUE_END_REPLACED = 2, /* the descriptor had been closed, and its number was given to a new source */
+  TORQUE_END_STOPPED = 3   /* the context stopped */
+};
+
+/* Watch fd for events (TORQUE_READ | TORQUE_WRITE | ...). The caller keeps fd, should have made it non-blocking, and
+ * may close it at any time (paper, section 2.2): no callback of the old source runs for a new descriptor of that number
+ * once that has its own source. Regular files are always ready.
+ *
+ * flags: 0 or TORQUE_CONCURRENT, TORQUE_RECHECK, TORQUE_LEVEL.
+ * Without RECHECK and LEVEL notification is edge-triggered: read or write until EAGAIN (or until less came than was
+ * asked for), or answer TORQUE_AGAIN.
+ *
+ * Returns: 0 and *ret_source; the first callback may run before this returns.
+ * Errors:  INVAL fd < 0, no callback, unknown events or flags, LEVEL in a threaded context; EXIST fd has a source in
+ *          this context; RESOURCE; STOPPED; FORKED; SYSCALL + EBADF, ENOSPC, ENOMEM, ELOOP. */
+TORQUE_API torque_err torque_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags,
+                                    torque_fd_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
+
+/* The same in two steps: between them, the torque_source_set_*() calls below say what it shall be. A source that was
+ * not started must be removed like any other. */
+TORQUE_API torque_err torque_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags,
+                                    torque_fd_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
+TORQUE_API torque_err torque_source_start(torque_source source) TORQUE_CHECKED;
+
+/* Between new and start only (else TORQUE_ERR_STATE). */
+TORQUE_API torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn);
+/* Sources (and posted work) of one strand never run at the same time: see post.h. The source keeps the strand alive. */
+TORQUE_API torque_err torque_source_set_strand(torque_source source, struct torque_strand *strand);
+
+/* Which queue serves it: a domain's number, or a hint (paper, section 4). Default: TORQUE_PLACE_NEAR from a callback,
+ * TORQUE_PLACE_FAR from outside. */
+enum {
+  TORQUE_PLACE_DEFAULT = -1,
+  TORQUE_PLACE_NEAR = -2, /* communal: shares data with the callback that adds it; this worker's queue */
+  TORQUE_PLACE_FAR = -3   /* solitary: the queue with the fewest sources */
+};
+TORQUE_API torque_err torque_source_set_placement(torque_source source, int32_t place);
+
+/* Change what a descriptor source waits for. 0: nothing (errors and hang-ups are not told either).
+ * A descriptor that is ready for the new events is told at once.
+ * Errors: STALE; KIND; INVAL; SYSCALL + errno (the descriptor was closed: EBADF, ENOENT). */
+TORQUE_API torque_err torque_fd_modify(torque_source source, uint32_t events);
+
+/* Run the callback of a descriptor or event source soon, on a worker of its domain, with events | TORQUE_TRIGGER.
+ * Calls that come before the callback starts are merged. */
+TORQUE_API torque_err torque_trigger(torque_source source, uint32_t events);
+
+/* An event of the program's own: fires only through torque_trigger(). fd is -1 in the callback. */
+TORQUE_API torque_err torque_event_add(struct torque_ctx *ctx, uint32_t flags, torque_fd_fn *fn, void *arg,
+                                       torque_source *ret_source) TORQUE_CHECKED;
+TORQUE_API torque_err torque_event_new(struct torque_ctx *ctx, uint32_t flags, torque_fd_fn *fn, void *arg,
+                                       torque_source *ret_source) TORQUE_CHECKED;
+
+/* From the source's own callback: not now, again after the others had their turn. Same as answering TORQUE_AGAIN,
+ * also for kinds whose callbacks answer nothing. Errors: STATE not called from the source's own callback. */
+TORQUE_API torque_err torque_postpone(torque_source source);
+
+/* End a source. Returns at once; when it has returned, no new call of the callback starts, and the kernel no longer
+ * watches the descriptor, which is left open. A call under way on another thread goes on; the finalizer tells the end.
+ * From the own callback: fine, the finalizer runs when the callback returns. Errors: STALE. */
+TORQUE_API torque_err torque_source_remove(torque_source source);
+
+/* The same, and wait until the finalizer has run. Two callbacks that wait for each other's source wait for ever.
+ * Errors: STALE; DEADLOCK from the source's own callback or its strand's (nothing is done then). */
+TORQUE_API torque_err torque_source_remove_wait(torque_source source);
+
+/* End a descriptor source and close its descriptor, in that order: the close comes when no callback runs any more, just
+ * before the finalizer, so that no callback can meet a descriptor that is not its own. Errors: STALE; KIND. */
+TORQUE_API torque_err torque_close(torque_source source);
+
+/* 1 while source exists (new, started, running), 0 when it was removed or never was. */
+TORQUE_API int32_t torque_source_alive(torque_source source);
+
+/* The arg given when it was made. Errors: STALE. */
+TORQUE_API torque_err torque_source_arg(torque_source source, void **ret_arg);
+
+/* The domain that serves it. Errors: STALE. */
+TORQUE_API torque_err torque_source_domain(torque_source source, uint32_t *ret_domain);
+
+TORQUE_END_DECLS
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBTORQUE_TORQUE_H
+#define LIBTORQUE_TORQUE_H
+
+/* libtorque: all the cores of a machine as one event engine.
+ *
+ * Two rules hold everywhere. Errors: see <libtorque/error.h>. Threads: every call may be made on any thread and from
+ * any callback unless it says otherwise; none is async-signal-safe but torque_wake(). Callbacks must not block for
+ * long, must not be cancelled (pthread_cancel), and must not throw. */
+
+#include <libtorque/config.h>
+#include <libtorque/context.h>
+#include <libtorque/error.h>
+#include <libtorque/listen.h>
+#include <libtorque/post.h>
+#include <libtorque/signal.h>
+#include <libtorque/source.h>
+#include <libtorque/stats.h>
+#include <libtorque/timer.h>
+#include <libtorque/topology.h>
+#include <libtorque/version.h>
+
+#include <signal.h>
+#include <sys/socket.h>
+
+TORQUE_BEGIN_DECLS
+
+struct itimerspec;
+
+/* ---- The calls of the original libtorque: programs written for it compile unchanged ----
+ * They keep no handle: such a source lives until its descriptor is closed and the number is used again, its one-shot
+ * timer has fired, or the context stops. */
+
+typedef void (*libtorquercb)(int, void *);
+typedef void (*libtorquewcb)(int, void *);
+typedef void (*libtorquetimecb)(void *);
+
+/* Call rx when fd is readable, tx when it is writable (either may be null). Edge-triggered: the callback must read or
+ * write until EAGAIN. Never on two threads at once.
+ * Errors: as torque_fd_add(). */
+TORQUE_API torque_err torque_addfd_unbuffered(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx,
+                                              void *state) TORQUE_CHECKED;
+
+/* The same, but on any number of threads at once: for accept(2) loops. */
+TORQUE_API torque_err torque_addfd_concurrent(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx,
+                                              void *state) TORQUE_CHECKED;
+
+/* Call rx with the signal's number at each arrival of any signal in the set. Errors: as torque_signal_add(); INVAL also
+ * for SIGTERM, which belongs to torque_block(). */
+TORQUE_API torque_err torque_addsignal(struct torque_ctx *ctx, const sigset_t *signals, libtorquercb rx,
+                                       void *state) TORQUE_CHECKED;
+
+/* Call cb after it_value, then every it_interval. it_value 0 with an interval: first after one interval. Both 0: INVAL. */
+TORQUE_API torque_err torque_addtimer(struct torque_ctx *ctx, const struct itimerspec *when, libtorquetimecb cb,
+                                      void *state) TORQUE_CHECKED;
+
+TORQUE_END_DECLS
+
+#endif

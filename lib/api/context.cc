@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "libtorque/context.h"
+
+#include <poll.h>
+#include <sys/signalfd.h>
+
+#include <new>
+
+#include "api/handle.hh"
+#include "base/syscall.hh"
+#include "source/hub.hh"
+
+using namespace torque;
+
+namespace {
+
+void ignore_sigpipe() noexcept {
+  struct sigaction now;
+  if (::sigaction(SIGPIPE, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) || now.sa_handler != SIG_DFL) return;
+  now.sa_handler = SIG_IGN;
+  (void)::sigaction(SIGPIPE, &now, nullptr);
+}
+
+// Everything that may be needed later is opened here: a program may use up its descriptors afterwards.
+torque_err open_events(torque_ctx &ctx) noexcept {
+  ctx.stop_event = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!ctx.stop_event) return last_error();
+  ctx.term_signals = Fd(::signalfd(-1, &ctx.term, SFD_CLOEXEC | SFD_NONBLOCK));
+  return ctx.term_signals ? TORQUE_ERR_NONE : last_error();
+}
+
+torque_err open_driven(torque_ctx &ctx) noexcept {
+  const uint32_t one = 1;
+  if (const torque_err err = ctx.core.open(1, &one)) return err;
+  return ctx.team.open_driven();
+}
+
+torque_err open_threaded(torque_ctx &ctx, const TopologyRequest &request) noexcept {
+  Topology *map;
+  if (const torque_err err = Topology::load(request, ctx.core.alloc, &map)) return err;
+  const auto domains = map->domains();
+  torque_err err = TORQUE_ERR_RESOURCE;
+  const size_t bytes = domains.size() * sizeof(uint32_t);
+  if (auto *sizes = static_cast<uint32_t *>(ctx.core.alloc.get(bytes))) {
+    for (size_t i = 0; i < domains.size(); ++i) sizes[i] = domains[i].workers;
+    err = ctx.core.open(static_cast<uint32_t>(domains.size()), sizes);
+    ctx.core.alloc.put(sizes, bytes);
+  }
+  if (!err) err = ctx.team.open(*map);
+  Topology::destroy(map);
+  if (!err) err = open_events(ctx);
+  return err;
+}
+
+torque_err start_team(Context &core) noexcept { return core.handle->team.start(); }
+
+void free_ctx(torque_ctx *ctx) noexcept {
+  const Alloc alloc = ctx->core.alloc;
+  alloc.destroy(ctx);
+}
+
+bool inside(const torque_ctx *ctx) noexcept {
+  for (Turn *t = current_turn(); t; t = t->outer) {
+    if (t->context.handle == ctx) return true;
+  }
+  return false;
+}
+
+void announce_stop(torque_ctx &ctx) noexcept {
+  ctx.core.stopping.store(true, std::memory_order_seq_cst);
+  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).wake();
+  if (ctx.stop_event) sys::eventfd_signal(ctx.stop_event.get());
+}
+
+// Posted work, then the end of every source, on this thread, which is inside the context for that time.
+void wind_up(torque_ctx &ctx) noexcept {
+  Turn t = ctx.team.worker(0).turn();
+  Turn *outer = set_current_turn(&t);
+  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).posted.close();
+  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) {
+    Domain &d = ctx.core.domain(i);
+    while (d.posted.run_batch(false, [](const Posted::Item &item) { item.fn(item.arg); })) {
+    }
+    d.slots.each([&](uint64_t handle) {
+      Seen v;
+      if (look(handle, &v) && v.kind == Kind::strand) static_cast<Strand *>(cold(*v.slot).extra)->close(t);
+    });
+  }
+  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) {
+    // Strands last: their sources release them.
+    for (const bool strands : {false, true}) {
+      ctx.core.domain(i).slots.each([&](uint64_t handle) {
+        Seen v;
+        if (look(handle, &v) && (v.kind == Kind::strand) == strands) retire(handle, TORQUE_END_STOPPED);
+      });
+    }
+  }
+  set_current_turn(outer);
+}
+
+// Requires: this thread has set ctx.ending.
+void end(torque_ctx *ctx) noexcept {
+  if (!ctx->core.foreign()) {
+    announce_stop(*ctx);
+    ctx->team.join();
+    wind_up(*ctx);
+  } else {
+    free_attachment_in_child(ctx->core);
+  }
+  {
+    Lock lock(Registry::lock());
+    Registry::remove(*ctx);
+    Registry::changed().notify_all();
+    while (ctx->blocked > 0) Registry::changed().wait(Registry::lock());
+  }
+  free_ctx(ctx);
+}
+
+// The right to end it; false: somebody else has that, and has done it when this returns.
+bool claim_end(torque_ctx *ctx, torque_err *err) noexcept {
+  Lock lock(Registry::lock());
+  *err = TORQUE_ERR_INVAL;
+  if (!Registry::has(ctx)) return false;
+  *err = TORQUE_ERR_NONE;
+  if (!ctx->ending) return ctx->ending = true;
+  const uint64_t serial = ctx->serial;
+  while (Registry::has(ctx) && ctx->serial == serial) Registry::changed().wait(Registry::lock());
+  return false;
+}
+
+// Until the context stops or a termination signal comes. Takes all that are pending.
+void wait_for_end(torque_ctx &ctx) noexcept {
+  pollfd wait[2] = {{ctx.stop_event.get(), POLLIN, 0}, {ctx.term_signals.get(), POLLIN, 0}};
+  while (::poll(wait, 2, -1) <= 0) {
+  }
+}
+
+void drain_signals(const torque_ctx &ctx) noexcept {
+  signalfd_siginfo info;
+  while (sys::read(ctx.term_signals.get(), &info, sizeof info) > 0) {
+  }
+}
+
+}  // namespace
+
+extern "C" {
+
+torque_err torque_ctx_new(const struct torque_config *config, struct torque_ctx **ret_ctx) {
+  if (!ret_ctx) return TORQUE_ERR_INVAL;
+  const torque_config defaults;
+  if (!config) config = &defaults;
+  if (const torque_err err = watch_forks()) return err;
+  void *p = config->alloc.get(sizeof(torque_ctx), alignof(torque_ctx));
+  if (!p) return TORQUE_ERR_RESOURCE;
+  auto *ctx = new (p) torque_ctx(*config);
+  ctx->core.handle = ctx;
+  const bool driven = config->options.driven;
+  if (!driven) ctx->core.start = start_team;
+  if (const torque_err err = driven ? open_driven(*ctx) : open_threaded(*ctx, config->topology)) {
+    free_ctx(ctx);
+    return err;
+  }
+  ignore_sigpipe();
+  Registry::add(*ctx);
+  *ret_ctx = ctx;
+  return TORQUE_ERR_NONE;
+}
+
+struct torque_ctx *torque_init(torque_err *err) {
+  torque_ctx *ctx = nullptr;
+  const torque_err e = torque_ctx_new(nullptr, &ctx);
+  if (err) *err = e;
+  return e ? nullptr : ctx;
+}
+
+torque_err torque_start(struct torque_ctx *ctx) {
+  if (const torque_err err = check(ctx)) return err;
+  return ctx->core.options.driven ? TORQUE_ERR_KIND : ctx->core.ensure_started();
+}
+
+torque_err torque_stop(struct torque_ctx *ctx) {
+  if (!ctx) return TORQUE_ERR_INVAL;
+  if (inside(ctx)) return TORQUE_ERR_DEADLOCK;
+  {
+    Lock lock(Registry::lock());
+    if (!Registry::has(ctx)) return TORQUE_ERR_INVAL;
+    if (ctx->core.options.driven && ctx->runner.load(std::memory_order_acquire) && !ctx->core.foreign()) {
+      return TORQUE_ERR_BUSY;
+    }
+  }
+  torque_err err;
+  if (claim_end(ctx, &err)) end(ctx);
+  return err;
+}
+
+torque_err torque_stop_async(struct torque_ctx *ctx) {
+  if (!ctx) return TORQUE_ERR_INVAL;
+  if (ctx->core.foreign()) return TORQUE_ERR_FORKED;
+  announce_stop(*ctx);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_block(struct torque_ctx *ctx) {
+  if (!ctx) return TORQUE_ERR_INVAL;
+  if (inside(ctx)) return TORQUE_ERR_DEADLOCK;
+  uint64_t serial;
+  {
+    Lock lock(Registry::lock());
+    if (!Registry::has(ctx)) return TORQUE_ERR_INVAL;
+    if (ctx->core.options.driven) return TORQUE_ERR_KIND;
+    if (ctx->core.foreign() && ctx->core.started.load(std::memory_order_acquire)) return TORQUE_ERR_FORKED;
+    serial = ctx->serial;
+    ++ctx->blocked;
+  }
+  sigset_t before;
+  pthread_sigmask(SIG_BLOCK, &ctx->term, &before);
+  wait_for_end(*ctx);
+  drain_signals(*ctx);
+  bool mine;
+  {
+    Lock lock(Registry::lock());
+    mine = !ctx->ending;
+    ctx->ending = true;
+    --ctx->blocked;
+    Registry::changed().notify_all();
+    // Somebody else ends it: not before it is gone do we answer.
+    while (!mine && Registry::has(ctx) && ctx->serial == serial) Registry::changed().wait(Registry::lock());
+  }
+  const sigset_t term = ctx->term;
+  if (mine) end(ctx);
+  // Termination signals that came while stopping have done their work.
+  const timespec now{};
+  while (sigtimedwait(&term, nullptr, &now) > 0) {
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_sigmask(sigset_t *ret_mask) {
+  sigset_t set;
+  sigfillset(&set);
+  for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGXCPU}) sigdelset(&set, s);
+  const int e = pthread_sigmask(SIG_BLOCK, &set, ret_mask);
+  return e ? err_of_errno(e) : TORQUE_ERR_NONE;
+}
+
+struct torque_ctx *torque_getcurctx(void) {
+  Turn *t = current_turn();
+  return t ? t->context.handle : nullptr;
+}
+
+int32_t torque_current_worker(void) {
+  Turn *t = current_turn();
+  return t ? t->worker : -1;
+}
+
+uint32_t torque_ctx_workers(const struct torque_ctx *ctx) { return ctx ? ctx->team.size() : 0; }
+uint32_t torque_ctx_domains(const struct torque_ctx *ctx) { return ctx ? ctx->core.domain_count() : 0; }
+
+}  // extern "C"

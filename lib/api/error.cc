@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "libtorque/error.h"
+
+#include <cstring>
+
+namespace {
+
+struct Text {
+  torque_err err;
+  const char *text;
+};
+
+constexpr Text kTexts[] = {
+    {TORQUE_ERR_NONE, "Success"},
+    {TORQUE_ERR_ASSERT, "A precondition inside the library failed"},
+    {TORQUE_ERR_CPUDETECT, "The processors could not be detected"},
+    {TORQUE_ERR_GPUDETECT, "The graphics processors could not be detected"},
+    {TORQUE_ERR_MEMDETECT, "The memories could not be detected"},
+    {TORQUE_ERR_AFFINITY, "No usable CPU is left by affinity, cpuset and configuration"},
+    {TORQUE_ERR_RESOURCE, "Out of memory"},
+    {TORQUE_ERR_INVAL, "A parameter is not valid"},
+    {TORQUE_ERR_UNAVAIL, "Not available on this platform or in this build"},
+    {TORQUE_ERR_SYSCALL, "A system call failed"},
+    {TORQUE_ERR_STALE, "The source was removed, or its descriptor's number was used again"},
+    {TORQUE_ERR_DEADLOCK, "Waiting here would wait for the caller itself"},
+    {TORQUE_ERR_FORKED, "The context belongs to the parent process"},
+    {TORQUE_ERR_STOPPED, "The context is stopping or has stopped"},
+    {TORQUE_ERR_EXIST, "The descriptor already has a source in this context"},
+    {TORQUE_ERR_KIND, "Not possible for this kind of source or context"},
+    {TORQUE_ERR_BUSY, "Another thread is running this driven context"},
+    {TORQUE_ERR_STATE, "Not possible in the source's present state"},
+};
+
+}  // namespace
+
+extern "C" {
+
+const char *torque_errstr(torque_err err) {
+  for (const Text &t : kTexts) {
+    if (t.err == err) return t.text;
+  }
+  // strerrordesc_np answers from a table: no buffer, no locale, any thread.
+  if (const int e = torque_err_errno(err)) {
+    if (const char *text = ::strerrordesc_np(e)) return text;
+  }
+  return "Unknown error";
+}
+
+int32_t torque_err_errno(torque_err err) {
+  return err > TORQUE_ERR_SYSCALL && err < TORQUE_ERR_STALE ? err - TORQUE_ERR_SYSCALL : 0;
+}
+
+}  // extern "C"

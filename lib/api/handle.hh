@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The opaque types of the public headers are the objects themselves.
+#pragma once
+
+#include "libtorque/context.h"
+#include "source/source.hh"
+#include "source/strand.hh"
+#include "topology/request.hh"
+#include "worker/team.hh"
+
+struct torque_config {
+  torque::Alloc alloc;
+  torque::Log log;
+  torque::Options options;
+  torque::TopologyRequest topology;  // its texts and CPU list point into the two below
+  char *topology_text = nullptr;     // malloc
+  uint32_t *cpus = nullptr;          // malloc
+  sigset_t term = {};
+
+  torque_config() noexcept {
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    sigaddset(&term, SIGINT);
+  }
+  torque_config(const torque_config &) = delete;
+  torque_config &operator=(const torque_config &) = delete;
+  ~torque_config() {
+    std::free(topology_text);
+    std::free(cpus);
+  }
+};
+
+struct torque_ctx {
+  torque_ctx(const torque_config &config) noexcept
+      : core(config.alloc, config.options, config.log), team(core), term(config.term) {}
+
+  torque::Context core;
+  torque::Team team;
+  const sigset_t term;
+  torque::Fd stop_event;   // readable once it stops; what torque_block() waits for
+  torque::Fd term_signals; // a signalfd for term: open from the start, read in torque_block() only
+
+  // Driven contexts. The thread that runs it; 0: none.
+  std::atomic<pid_t> runner{0};
+  std::atomic<bool> wake_asked{false};   // by torque_wake(): the wait in progress or the next returns
+  std::atomic<uint32_t> breaks{0};       // torque_break() calls not yet taken by a torque_run()
+  uint32_t run_depth = 0;                // runner only
+
+  // Guarded by the registry's lock.
+  torque_ctx *next = nullptr;
+  uint64_t serial = 0;     // never used again, unlike the address
+  uint32_t blocked = 0;    // threads in torque_block()
+  bool ending = false;     // somebody is about to free it
+  bool locked_for_fork = false;
+};
+
+// A strand is the object behind its handle.
+struct torque_strand : torque::Strand {};
+
+namespace torque {
+
+// All contexts of the process.
+class Registry {
+ public:
+  static void add(torque_ctx &ctx) noexcept;
+  static Mutex &lock() noexcept;
+  static bool has(const torque_ctx *ctx) noexcept;  // under lock
+  static void remove(torque_ctx &ctx) noexcept;     // under lock
+  static Condition &changed() noexcept;
+};
+
+// Installs the fork handlers, once in a process.
+torque_err watch_forks() noexcept;
+
+// Common checks of the calls that take a context.
+inline torque_err check(torque_ctx *ctx) noexcept { return ctx ? ctx->core.usable() : TORQUE_ERR_INVAL; }
+
+// Starts a source of any kind that needs it.
+torque_err start_source(uint64_t handle) noexcept;
+
+}  // namespace torque

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "libtorque/listen.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "api/handle.hh"
+#include "base/syscall.hh"
+#include "source/listener.hh"
+
+using namespace torque;
+
+namespace {
+
+torque_err make(torque_ctx *ctx, torque_accept_fn *fn, void *arg, uint32_t policy, Listener **ret,
+                torque_source *ret_source) noexcept {
+  Slot *s;
+  if (const torque_err err = create(ctx->core, Kind::listener, TORQUE_PLACE_DEFAULT, &s)) return err;
+  Listener *l = make_listener(ctx->core, *s);
+  const uint64_t handle = handle_of(*s);
+  if (!l) {
+    retire(handle, TORQUE_END_REMOVED);
+    return TORQUE_ERR_RESOURCE;
+  }
+  s->arg.set(arg);
+  l->fn = fn;
+  l->arg = arg;
+  l->policy = policy;
+  *ret = l;
+  *ret_source = handle;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err start_or_undo(torque_source source, torque_source *ret) noexcept {
+  const torque_source before = *ret;
+  *ret = source;  // the callback may run before this returns
+  const torque_err err = start_source(source);
+  if (!err) return TORQUE_ERR_NONE;
+  *ret = before;
+  retire(source, TORQUE_END_REMOVED);
+  return err;
+}
+
+}  // namespace
+
+extern "C" {
+
+torque_err torque_listen_new(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
+                             uint32_t policy, torque_accept_fn *fn, void *arg, torque_source *ret_source) {
+  if (!ctx || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage) || backlog < 0 || !fn ||
+      !ret_source || policy > TORQUE_LISTEN_REUSEPORT) {
+    return TORQUE_ERR_INVAL;
+  }
+  Listener *l;
+  torque_source source;
+  if (const torque_err err = make(ctx, fn, arg, policy, &l, &source)) return err;
+  std::memcpy(&l->address, addr, addrlen);
+  l->address_len = addrlen;
+  l->backlog = backlog ? backlog : SOMAXCONN;
+  *ret_source = source;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_listen_add(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
+                             uint32_t policy, torque_accept_fn *fn, void *arg, torque_source *ret_source) {
+  if (!ret_source) return TORQUE_ERR_INVAL;
+  torque_source source;
+  const torque_err err = torque_listen_new(ctx, addr, addrlen, backlog, policy, fn, arg, &source);
+  return err ? err : start_or_undo(source, ret_source);
+}
+
+torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn, void *arg,
+                                torque_source *ret_source) {
+  if (!ctx || fd < 0 || !fn || !ret_source || policy > TORQUE_LISTEN_EXCLUSIVE) return TORQUE_ERR_INVAL;
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || (!(flags & O_NONBLOCK) && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)) return last_error();
+  Listener *l;
+  torque_source source;
+  if (const torque_err err = make(ctx, fn, arg, policy, &l, &source)) return err;
+  l->fd = fd;
+  *ret_source = source;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_listen_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn, void *arg,
+                                torque_source *ret_source) {
+  if (!ret_source) return TORQUE_ERR_INVAL;
+  torque_source source;
+  const torque_err err = torque_listen_fd_new(ctx, fd, policy, fn, arg, &source);
+  return err ? err : start_or_undo(source, ret_source);
+}
+
+torque_err torque_listen_address(torque_source listener, void *addr, uint32_t size, uint32_t *ret_addrlen) {
+  Seen v;
+  if (!ret_addrlen || (size && !addr)) return TORQUE_ERR_INVAL;
+  if (!look(listener, &v)) return TORQUE_ERR_STALE;
+  if (v.kind != Kind::listener) return TORQUE_ERR_KIND;
+  if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
+  const auto *l = static_cast<const Listener *>(cold(*v.slot).extra);
+  sockaddr_storage address;
+  socklen_t len = sizeof address;
+  if (::getsockname(l->first_fd, reinterpret_cast<sockaddr *>(&address), &len) != 0) return last_error();
+  std::memcpy(addr, &address, std::min<size_t>(size, std::min<size_t>(len, sizeof address)));
+  *ret_addrlen = len;
+  return TORQUE_ERR_NONE;
+}
+
+}  // extern "C"

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The calls of the original libtorque, on top of the others. What they register keeps its callbacks in a small object
+// that the source's end frees.
+#include <time.h>
+
+#include "api/handle.hh"
+#include "base/clock.hh"
+#include "libtorque/torque.h"
+#include "source/hub.hh"
+
+using namespace torque;
+
+namespace {
+
+struct Closure {
+  torque_ctx *ctx;
+  libtorquercb rx;
+  libtorquewcb tx;
+  libtorquetimecb timed;
+  void *state;
+};
+
+Closure *make_closure(torque_ctx *ctx, const Closure &c) noexcept {
+  void *p = ctx->core.alloc.get(sizeof(Closure), alignof(Closure));
+  return p ? new (p) Closure(c) : nullptr;
+}
+
+void free_closure(void *arg) noexcept {
+  auto *c = static_cast<Closure *>(arg);
+  c->ctx->core.alloc.put(c, sizeof *c);
+}
+
+extern "C" {
+
+void closure_end(torque_source, int32_t, void *arg) { free_closure(arg); }
+
+int32_t closure_fd(torque_source source, int32_t fd, uint32_t events, void *arg) {
+  const auto *c = static_cast<Closure *>(arg);
+  const uint32_t broken = TORQUE_ERROR | TORQUE_CLOSED;
+  if (c->rx && (events & (TORQUE_READ | broken))) c->rx(fd, c->state);
+  // What rx did (a close, and the number used again) may have ended this source.
+  if (c->tx && (events & (TORQUE_WRITE | (c->rx ? 0u : broken))) && torque_source_alive(source)) c->tx(fd, c->state);
+  return TORQUE_DONE;
+}
+
+void closure_signal(torque_source, const torque_siginfo *info, void *arg) {
+  const auto *c = static_cast<Closure *>(arg);
+  c->rx(torque_siginfo_signo(info), c->state);
+}
+
+void closure_timer(torque_source, uint64_t expirations, void *arg) {
+  const auto *c = static_cast<Closure *>(arg);
+  for (; expirations > 0; --expirations) c->timed(c->state);
+}
+
+}  // extern "C"
+
+// Starts what was made, with the closure freed on every path.
+torque_err finish_adding(torque_err err, torque_source source, Closure *c, bool timer, uint64_t when,
+                         uint64_t period) noexcept {
+  if (err) {
+    free_closure(c);
+    return err;
+  }
+  (void)torque_source_set_finalizer(source, closure_end);
+  err = timer ? torque_timer_set(source, when, period, TORQUE_TIMER_REMOVE) : torque_source_start(source);
+  if (err) (void)torque_source_remove(source);
+  return err;
+}
+
+torque_err add_fd(torque_ctx *ctx, int fd, uint32_t flags, libtorquercb rx, libtorquewcb tx, void *state) noexcept {
+  if (!ctx || (!rx && !tx)) return TORQUE_ERR_INVAL;
+  Closure *c = make_closure(ctx, {ctx, rx, tx, nullptr, state});
+  if (!c) return TORQUE_ERR_RESOURCE;
+  const uint32_t events = (rx ? uint32_t{TORQUE_READ} : 0u) | (tx ? uint32_t{TORQUE_WRITE} : 0u);
+  torque_source source = 0;
+  const torque_err err = torque_fd_new(ctx, fd, events, flags, closure_fd, c, &source);
+  return finish_adding(err, source, c, false, 0, 0);
+}
+
+}  // namespace
+
+extern "C" {
+
+torque_err torque_addfd_unbuffered(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx, void *state) {
+  return add_fd(ctx, fd, 0, rx, tx, state);
+}
+
+torque_err torque_addfd_concurrent(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx, void *state) {
+  return add_fd(ctx, fd, TORQUE_CONCURRENT, rx, tx, state);
+}
+
+torque_err torque_addsignal(struct torque_ctx *ctx, const sigset_t *signals, libtorquercb rx, void *state) {
+  if (!ctx || !signals || !rx || sigismember(signals, SIGTERM) == 1) return TORQUE_ERR_INVAL;
+  int32_t signos[64];
+  uint32_t count = 0;
+  for (int s = 1; s <= SIGRTMAX; ++s) {
+    if (sigismember(signals, s) == 1) signos[count++] = s;
+  }
+  Closure *c = make_closure(ctx, {ctx, rx, nullptr, nullptr, state});
+  if (!c) return TORQUE_ERR_RESOURCE;
+  torque_source source = 0;
+  const torque_err err = torque_signal_new(ctx, signos, count, closure_signal, c, &source);
+  return finish_adding(err, source, c, false, 0, 0);
+}
+
+torque_err torque_addtimer(struct torque_ctx *ctx, const struct itimerspec *when, libtorquetimecb cb, void *state) {
+  if (!ctx || !when || !cb) return TORQUE_ERR_INVAL;
+  const auto valid = [](const timespec &t) { return t.tv_sec >= 0 && t.tv_nsec >= 0 && t.tv_nsec < 1000000000; };
+  if (!valid(when->it_value) || !valid(when->it_interval)) return TORQUE_ERR_INVAL;
+  const uint64_t period = to_ns(when->it_interval);
+  const uint64_t first = to_ns(when->it_value) ? to_ns(when->it_value) : period;
+  if (first == 0) return TORQUE_ERR_INVAL;
+  Closure *c = make_closure(ctx, {ctx, nullptr, nullptr, cb, state});
+  if (!c) return TORQUE_ERR_RESOURCE;
+  torque_source source = 0;
+  const torque_err err = torque_timer_new(ctx, TORQUE_CLOCK_MONOTONIC, closure_timer, c, &source);
+  return finish_adding(err, source, c, true, first, period);
+}
+
+}  // extern "C"

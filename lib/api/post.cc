@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "libtorque/post.h"
+
+#include "api/handle.hh"
+
+using namespace torque;
+
+namespace {
+
+torque_err post_to(Domain &d, torque_post_fn *fn, void *arg) noexcept {
+  if (const torque_err err = d.context.ensure_started()) return err;
+  const torque_err err = d.posted.put(fn, arg);
+  if (!err) d.poke();
+  return err;
+}
+
+}  // namespace
+
+extern "C" {
+
+torque_err torque_post(struct torque_ctx *ctx, torque_post_fn *fn, void *arg) {
+  if (!fn) return TORQUE_ERR_INVAL;
+  const torque_err err = check(ctx);
+  return err ? err : post_to(ctx->core.home(), fn, arg);
+}
+
+torque_err torque_post_domain(struct torque_ctx *ctx, uint32_t domain, torque_post_fn *fn, void *arg) {
+  if (!fn || !ctx || domain >= ctx->core.domain_count()) return TORQUE_ERR_INVAL;
+  const torque_err err = check(ctx);
+  return err ? err : post_to(ctx->core.domain(domain), fn, arg);
+}
+
+torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *arg) {
+  Seen v;
+  if (!fn) return TORQUE_ERR_INVAL;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  if (const torque_err err = v.domain->context.usable()) return err;
+  // The strand may not end while we look: the source keeps it, so the source is held for that moment.
+  Strand *strand = cold(*v.slot).strand.look();
+  if (!strand) return post_to(*v.domain, fn, arg);
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  return torque_strand_post(static_cast<torque_strand *>(strand), fn, arg);
+}
+
+torque_err torque_strand_new(struct torque_ctx *ctx, struct torque_strand **ret_strand) {
+  if (!ret_strand) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
+  torque_err err;
+  Strand *s = Strand::make(ctx->core, &err);
+  if (s) *ret_strand = static_cast<torque_strand *>(s);
+  return err;
+}
+
+void torque_strand_free(struct torque_strand *strand) {
+  if (strand) strand->unref();
+}
+
+torque_err torque_strand_post(struct torque_strand *strand, torque_post_fn *fn, void *arg) {
+  if (!strand || !fn) return TORQUE_ERR_INVAL;
+  if (const torque_err err = strand->context().usable()) return err;
+  if (const torque_err err = strand->context().ensure_started()) return err;
+  return strand->post(fn, arg);
+}
+
+}  // extern "C"

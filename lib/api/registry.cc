@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// All contexts of the process, and what happens to them when it forks.
+#include "api/handle.hh"
+#include "source/hub.hh"
+#include "source/waiters.hh"
+
+namespace torque {
+
+namespace {
+
+constinit Mutex registry_lock;
+constinit Condition registry_changed;
+constinit torque_ctx *contexts = nullptr;   // under registry_lock
+constinit uint64_t serials = 0;             // under registry_lock
+constinit bool watching = false;            // under registry_lock
+
+// Only those contexts that may live on in the child need their locks: the others are never entered there.
+bool survives(const torque_ctx &ctx) noexcept {
+  return ctx.core.options.driven || !ctx.core.started.load(std::memory_order_relaxed);
+}
+
+void lock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) ctx.core.descriptors.lock_of(i).lock();
+  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).lock_for_fork();
+}
+
+void unlock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).unlock_after_fork();
+  for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) ctx.core.descriptors.lock_of(i).unlock();
+}
+
+// Whether a context was locked is decided once: another thread may start its workers meanwhile.
+void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
+  registry_lock.lock();
+  for (torque_ctx *c = contexts; c; c = c->next) c->locked_for_fork = survives(*c);
+  for (torque_ctx *c = contexts; c; c = c->next) {
+    if (c->locked_for_fork) c->team.lock_for_fork().lock();
+  }
+  hub_before_fork();
+  for (torque_ctx *c = contexts; c; c = c->next) {
+    if (c->locked_for_fork) lock_context(*c);
+  }
+  directory_lock().lock();
+  lock_waiters_for_fork();
+}
+
+void release(bool child) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  unlock_waiters_after_fork();
+  directory_lock().unlock();
+  for (torque_ctx *c = contexts; c; c = c->next) {
+    if (c->locked_for_fork) unlock_context(*c);
+  }
+  if (child) hub_after_fork_in_child();
+  else hub_after_fork_in_parent();
+  for (torque_ctx *c = contexts; c; c = c->next) {
+    if (c->locked_for_fork) c->team.lock_for_fork().unlock();
+  }
+  registry_lock.unlock();
+}
+
+void in_parent() noexcept { release(false); }
+
+void in_child() noexcept {
+  note_fork();
+  for (torque_ctx *c = contexts; c; c = c->next) {
+    c->blocked = 0;  // those threads are the parent's
+    c->ending = false;
+    c->runner.store(0, std::memory_order_relaxed);
+  }
+  release(true);
+  // A callback that forks is a worker, with all signals blocked; its child is not.
+  if (current_turn() && !current_turn()->context.options.driven) {
+    sigset_t mask;
+    get_spawn_mask(&mask);
+    pthread_sigmask(SIG_SETMASK, &mask, nullptr);
+  }
+}
+
+}  // namespace
+
+Mutex &Registry::lock() noexcept { return registry_lock; }
+Condition &Registry::changed() noexcept { return registry_changed; }
+
+void Registry::add(torque_ctx &ctx) noexcept {
+  Lock lock(registry_lock);
+  ctx.serial = ++serials;
+  ctx.next = contexts;
+  contexts = &ctx;
+}
+
+bool Registry::has(const torque_ctx *ctx) noexcept {
+  const torque_ctx *c = contexts;
+  while (c && c != ctx) c = c->next;
+  return c != nullptr;
+}
+
+void Registry::remove(torque_ctx &ctx) noexcept {
+  torque_ctx **at = &contexts;
+  while (*at && *at != &ctx) at = &(*at)->next;
+  if (*at) *at = ctx.next;
+}
+
+torque_err watch_forks() noexcept {
+  Lock lock(registry_lock);
+  if (watching) return TORQUE_ERR_NONE;
+  const int e = pthread_atfork(before_fork, in_parent, in_child);
+  if (e) return err_of_errno(e);
+  watching = true;
+  return TORQUE_ERR_NONE;
+}
+
+}  // namespace torque

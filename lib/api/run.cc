@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Driven contexts: the caller's thread is the worker.
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "api/handle.hh"
+
+using namespace torque;
+
+namespace {
+
+[[gnu::tls_model("initial-exec")]] constinit thread_local pid_t thread_id = 0;
+[[gnu::tls_model("initial-exec")]] constinit thread_local uint32_t thread_id_of_fork = 0;
+
+// A number for this thread that no other of this process has at the same time.
+pid_t self() noexcept {
+  if (thread_id == 0 || thread_id_of_fork != fork_generation()) {
+    thread_id = static_cast<pid_t>(::syscall(SYS_gettid));
+    thread_id_of_fork = fork_generation();
+  }
+  return thread_id;
+}
+
+// Being the one who runs the context, possibly nested.
+class Running {
+ public:
+  explicit Running(torque_ctx *ctx) noexcept : ctx_(ctx) {
+    if (!ctx) err_ = TORQUE_ERR_INVAL;
+    else if (!ctx->core.options.driven) err_ = TORQUE_ERR_KIND;
+    else if ((err_ = ctx->core.usable()) == TORQUE_ERR_NONE) enter();
+  }
+  ~Running() {
+    if (err_ == TORQUE_ERR_NONE) leave();
+  }
+  Running(const Running &) = delete;
+  Running &operator=(const Running &) = delete;
+  torque_err err() const noexcept { return err_; }
+
+ private:
+  void enter() noexcept {
+    pid_t nobody = 0;
+    if (ctx_->runner.load(std::memory_order_relaxed) != self()) {
+      if (!ctx_->runner.compare_exchange_strong(nobody, self(), std::memory_order_acquire)) {
+        err_ = TORQUE_ERR_BUSY;
+        return;
+      }
+    }
+    Domain &d = ctx_->core.domain(0);
+    if (ctx_->run_depth++ == 0) {
+      d.woke_up();
+      d.timers.woke();
+    }
+  }
+  void leave() noexcept {
+    if (--ctx_->run_depth != 0) return;
+    // From here on what comes must make the descriptor readable.
+    Domain &d = ctx_->core.domain(0);
+    d.fall_asleep();
+    d.timers.prepare_sleep();
+    ctx_->runner.store(0, std::memory_order_release);
+  }
+
+  torque_ctx *ctx_;
+  torque_err err_ = TORQUE_ERR_NONE;
+};
+
+bool stopping(const torque_ctx &ctx) noexcept { return ctx.core.stopping.load(std::memory_order_acquire); }
+
+// Rounds until something ran, somebody woke us, or the time is over.
+uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
+  Worker &w = ctx.team.worker(0);
+  Turn t = w.turn();
+  Turn *outer = set_current_turn(&t);
+  const uint64_t end = timeout_ns == 0 || timeout_ns == kNever ? timeout_ns : add_ns(monotonic_ns(), timeout_ns);
+  uint64_t ran = 0;
+  for (uint64_t left = timeout_ns;;) {
+    if (ctx.wake_asked.load(std::memory_order_relaxed) && ctx.wake_asked.exchange(false, std::memory_order_acquire)) {
+      ran += w.round(t, 0);
+      break;
+    }
+    if (ctx.breaks.load(std::memory_order_acquire) || stopping(ctx)) left = 0;
+    ran += w.round(t, left);
+    if (ran || left == 0) break;
+    if (end == kNever) continue;
+    const uint64_t now = monotonic_ns();
+    if (now >= end) break;
+    left = end - now;
+  }
+  set_current_turn(outer);
+  return ran;
+}
+
+bool take_break(torque_ctx &ctx) noexcept {
+  uint32_t n = ctx.breaks.load(std::memory_order_relaxed);
+  while (n != 0) {
+    if (ctx.breaks.compare_exchange_weak(n, n - 1, std::memory_order_acquire)) return true;
+  }
+  return false;
+}
+
+void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
+  ctx.core.domain(0).slots.each([&](uint64_t handle) {
+    Seen v;
+    if (*err || !look(handle, &v) || word::state(v.word) == word::NEW) return;
+    if (v.kind == Kind::fd || v.kind == Kind::acceptor) *err = reattach_fd(*v.slot, handle);
+    if (v.kind == Kind::timer && (v.traits & kWall)) *err = v.domain->timers.need_wall(v.domain->queue());
+  });
+}
+
+}  // namespace
+
+extern "C" {
+
+torque_err torque_run(struct torque_ctx *ctx) {
+  const Running running(ctx);
+  if (running.err()) return running.err();
+  while (!stopping(*ctx)) {
+    if (take_break(*ctx)) break;
+    serve(*ctx, kNever);
+  }
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_run_once(struct torque_ctx *ctx, uint64_t timeout_ns, uint64_t *ret_count) {
+  const Running running(ctx);
+  if (running.err()) return running.err();
+  const uint64_t ran = serve(*ctx, timeout_ns);
+  if (ret_count) *ret_count = ran;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_run_ready(struct torque_ctx *ctx, uint64_t *ret_count) { return torque_run_once(ctx, 0, ret_count); }
+
+torque_err torque_break(struct torque_ctx *ctx) {
+  if (const torque_err err = check(ctx)) return err;
+  if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
+  ctx->breaks.fetch_add(1, std::memory_order_release);
+  if (ctx->runner.load(std::memory_order_relaxed) != self()) ctx->core.domain(0).wake();
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_wake(struct torque_ctx *ctx) {
+  // No lock, no allocation, no thread-local state: safe in a signal handler.
+  if (!ctx) return TORQUE_ERR_INVAL;
+  if (ctx->core.foreign()) return TORQUE_ERR_FORKED;
+  if (ctx->core.options.driven) ctx->wake_asked.store(true, std::memory_order_release);
+  ctx->core.domain(0).wake();
+  return TORQUE_ERR_NONE;
+}
+
+int32_t torque_poll_fd(const struct torque_ctx *ctx) {
+  if (!ctx || !ctx->core.options.driven) return -1;
+  return const_cast<torque_ctx *>(ctx)->core.domain(0).queue().poll_fd();
+}
+
+torque_err torque_deadline(struct torque_ctx *ctx, uint64_t *ret_ns) {
+  if (!ret_ns) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
+  if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
+  Domain &d = ctx->core.domain(0);
+  const uint64_t next = d.timers.next_deadline();
+  *ret_ns = d.has_work() || d.poked() ? 0 : next;
+  return TORQUE_ERR_NONE;
+}
+
+uint64_t torque_now(const struct torque_ctx *ctx) {
+  Turn *t = current_turn();
+  if (!t || !ctx || t->context.handle != ctx) return monotonic_ns();
+  if (t->began == 0) t->began = monotonic_ns();
+  return t->began;
+}
+
+torque_err torque_reinit(struct torque_ctx *ctx) {
+  if (!ctx) return TORQUE_ERR_INVAL;
+  if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
+  if (!ctx->core.foreign()) return TORQUE_ERR_NONE;
+  torque_err err = ctx->core.reinit();
+  if (err) return err;
+  reattach_sources(*ctx, &err);
+  return err ? err : reattach_signals(ctx->core);
+}
+
+}  // extern "C"

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "libtorque/source.h"
+
+#include "api/handle.hh"
+
+using namespace torque;
+
+namespace {
+
+constexpr uint32_t kEvents = TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQUE_HANGUP;
+constexpr uint32_t kFlags = TORQUE_CONCURRENT | TORQUE_RECHECK | TORQUE_LEVEL;
+
+// A source's traits, from the caller's flags and the context's settings; false: they do not go together.
+bool traits_for(const Context &context, uint32_t flags, uint8_t *ret) noexcept {
+  const bool level = flags & TORQUE_LEVEL, recheck = flags & TORQUE_RECHECK, shared = flags & TORQUE_CONCURRENT;
+  if ((flags & ~kFlags) || (level && !context.options.driven) || (recheck && (level || shared))) return false;
+  *ret = static_cast<uint8_t>((shared ? kConcurrent : 0) | (level ? kLevel : 0) |
+                              (recheck || (context.options.oneshot && !shared && !level) ? kOneshot : 0));
+  return true;
+}
+
+torque_err make_fd_source(torque_ctx *ctx, Kind kind, int fd, uint32_t events, uint32_t flags, torque_fd_fn *fn,
+                          void *arg, torque_source *ret) noexcept {
+  uint8_t traits;
+  if (!ctx || !fn || !ret || (events & ~kEvents) || !traits_for(ctx->core, flags, &traits)) return TORQUE_ERR_INVAL;
+  Slot *s;
+  if (const torque_err err = create(ctx->core, kind, TORQUE_PLACE_DEFAULT, &s)) return err;
+  s->fn = reinterpret_cast<Callback>(fn);
+  s->arg.set(arg);
+  s->fd.set(fd);
+  s->traits.set(traits);
+  s->interest.store(events, std::memory_order_relaxed);
+  *ret = handle_of(*s);
+  return TORQUE_ERR_NONE;
+}
+
+// Starts what was just made; on failure nothing is left of it, and no finalizer runs. The caller's variable is set
+// first: the first callback may run before this returns.
+torque_err start_or_undo(torque_source source, torque_source *ret) noexcept {
+  const torque_source before = *ret;
+  *ret = source;
+  const torque_err err = start_source(source);
+  if (!err) return TORQUE_ERR_NONE;
+  *ret = before;
+  retire(source, TORQUE_END_REMOVED);
+  return err;
+}
+
+// For settings that are made between new and start.
+torque_err look_new(torque_source source, Seen *v) noexcept {
+  if (!look(source, v)) return TORQUE_ERR_STALE;
+  const bool fresh = word::state(v->word) == word::NEW;
+  return fresh ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
+}
+
+}  // namespace
+
+torque_err torque::start_source(uint64_t source) noexcept {
+  Seen v;
+  if (const torque_err err = look_new(source, &v)) return err;
+  Context &context = v.domain->context;
+  if (const torque_err err = context.usable()) return err;
+  if (const torque_err err = context.ensure_started()) return err;
+  Slot &s = *v.slot;
+  // Descriptors are the only ones whose queue may still be chosen: nothing else of theirs belongs to a domain.
+  if (v.kind == Kind::fd || v.kind == Kind::event) {
+    Domain *d = s.place.get() == TORQUE_PLACE_DEFAULT ? v.domain : context.pick(s.place.get());
+    if (!d) return TORQUE_ERR_INVAL;
+    s.domain.set(d);
+  }
+  switch (v.kind) {
+    case Kind::fd: return start_fd(context, s, source);
+    case Kind::signal: return start_signal(context, s, source);
+    case Kind::listener: return start_listener(context, s, source);
+    case Kind::timer: return TORQUE_ERR_KIND;
+    default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
+  }
+}
+
+extern "C" {
+
+torque_err torque_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags, torque_fd_fn *fn,
+                         void *arg, torque_source *ret_source) {
+  if (fd < 0) return TORQUE_ERR_INVAL;
+  return make_fd_source(ctx, Kind::fd, fd, events, flags, fn, arg, ret_source);
+}
+
+torque_err torque_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags, torque_fd_fn *fn,
+                         void *arg, torque_source *ret_source) {
+  torque_source source;
+  if (!ret_source) return TORQUE_ERR_INVAL;
+  const torque_err err = torque_fd_new(ctx, fd, events, flags, fn, arg, &source);
+  return err ? err : start_or_undo(source, ret_source);
+}
+
+torque_err torque_event_new(struct torque_ctx *ctx, uint32_t flags, torque_fd_fn *fn, void *arg,
+                            torque_source *ret_source) {
+  if (flags & ~uint32_t{TORQUE_CONCURRENT}) return TORQUE_ERR_INVAL;
+  return make_fd_source(ctx, Kind::event, -1, 0, flags, fn, arg, ret_source);
+}
+
+torque_err torque_event_add(struct torque_ctx *ctx, uint32_t flags, torque_fd_fn *fn, void *arg,
+                            torque_source *ret_source) {
+  torque_source source;
+  if (!ret_source) return TORQUE_ERR_INVAL;
+  const torque_err err = torque_event_new(ctx, flags, fn, arg, &source);
+  return err ? err : start_or_undo(source, ret_source);
+}
+
+torque_err torque_source_start(torque_source source) { return start_source(source); }
+
+torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn) {
+  Seen v;
+  if (const torque_err err = look_new(source, &v)) return err;
+  cold(*v.slot).final = fn;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_source_set_strand(torque_source source, struct torque_strand *strand) {
+  Seen v;
+  if (const torque_err err = look_new(source, &v)) return err;
+  if (v.kind == Kind::listener || (v.traits & kConcurrent)) return TORQUE_ERR_KIND;
+  if (strand && &strand->context() != &v.domain->context) return TORQUE_ERR_INVAL;
+  if (strand) strand->ref();
+  if (Strand *before = cold(*v.slot).strand.get()) before->unref();
+  cold(*v.slot).strand.set(strand);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_source_set_placement(torque_source source, int32_t place) {
+  Seen v;
+  if (const torque_err err = look_new(source, &v)) return err;
+  if (v.kind != Kind::fd && v.kind != Kind::event && v.kind != Kind::listener) return TORQUE_ERR_KIND;
+  if (place < TORQUE_PLACE_FAR || place >= static_cast<int32_t>(v.domain->context.domain_count())) {
+    return TORQUE_ERR_INVAL;
+  }
+  v.slot->place.set(static_cast<int16_t>(place));
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_fd_modify(torque_source source, uint32_t events) {
+  Seen v;
+  if (events & ~kEvents) return TORQUE_ERR_INVAL;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  if (v.kind != Kind::fd) return TORQUE_ERR_KIND;
+  if (const torque_err err = v.domain->context.usable()) return err;
+  return modify_fd(v, source, events);
+}
+
+torque_err torque_trigger(torque_source source, uint32_t events) {
+  Seen v;
+  if (events & ~(kEvents | TORQUE_TRIGGER)) return TORQUE_ERR_INVAL;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  if (v.kind != Kind::fd && v.kind != Kind::event) return TORQUE_ERR_KIND;
+  if (const torque_err err = v.domain->context.usable()) return err;
+  return activate(source, events | TORQUE_TRIGGER);
+}
+
+torque_err torque_postpone(torque_source source) {
+  Turn *t = current_turn();
+  if (!t || source == 0 || t->current != source) return TORQUE_ERR_STATE;
+  t->postpone = true;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_source_remove(torque_source source) {
+  Seen v;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
+  return retire(source, TORQUE_END_REMOVED) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+}
+
+torque_err torque_source_remove_wait(torque_source source) {
+  Seen v;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
+  return retire_and_wait(source, TORQUE_END_REMOVED);
+}
+
+torque_err torque_close(torque_source source) {
+  Seen v;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  if (v.kind != Kind::fd) return TORQUE_ERR_KIND;
+  if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
+  return retire(source, TORQUE_END_CLOSED) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+}
+
+int32_t torque_source_alive(torque_source source) {
+  Seen v;
+  return look(source, &v);
+}
+
+torque_err torque_source_arg(torque_source source, void **ret_arg) {
+  Seen v;
+  if (!ret_arg) return TORQUE_ERR_INVAL;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  void *arg = v.slot->arg.look();
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  *ret_arg = arg;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_source_domain(torque_source source, uint32_t *ret_domain) {
+  Seen v;
+  if (!ret_domain) return TORQUE_ERR_INVAL;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  *ret_domain = v.domain->index;
+  return TORQUE_ERR_NONE;
+}
+
+}  // extern "C"

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A queue is the kernel's list of what is ready, for one domain. Few verbs, so that epoll and io_uring can both do it.
+//
+//   arm, rearm, disarm   any thread; the caller makes sure that two of them do not run for one descriptor at a time
+//   wait                 workers, any number at once; the only call that may block
+//   wake                 any thread, async-signal-safe: makes one wait in progress, or else the next one, return
+//
+// Always true: one edge is delivered to one waiter. Which source it belongs to, and whether that still exists, is in the
+// handle that came with arm(); the queue does not know sources.
+#pragma once
+
+#include <cstdint>
+
+#include "base/alloc.hh"
+#include "base/error.hh"
+
+namespace torque {
+
+// What to tell, in the public TORQUE_READ ... bits.
+struct Ready {
+  uint64_t handle;
+  uint32_t events;
+};
+
+enum class Trigger : uint8_t {
+  edge,       // told once for each change
+  oneshot,    // told once, then silent until rearm(), which looks again
+  level,      // told as long as it lasts
+  exclusive,  // edge; of several queues that watch the descriptor one is told
+};
+
+class Queue {
+ public:
+  static constexpr uint64_t kWakeHandle = 0;   // wake()
+  static constexpr uint64_t kTimerHandle = 1;  // the timer descriptor of the domain; no source has these handles
+
+  virtual ~Queue() = default;
+  virtual torque_err arm(int fd, uint64_t handle, uint32_t interest, Trigger) noexcept = 0;
+  virtual torque_err rearm(int fd, uint64_t handle, uint32_t interest, Trigger) noexcept = 0;
+  virtual torque_err disarm(int fd) noexcept = 0;
+
+  // At most max events; blocks for at most timeout_ns (kNever: as long as it takes). Answers how many; an interrupted
+  // wait answers 0.
+  virtual uint32_t wait(Ready *out, uint32_t max, uint64_t timeout_ns) noexcept = 0;
+  virtual void wake() noexcept = 0;
+
+  // Polls readable when wait() would return at once.
+  virtual int poll_fd() const noexcept = 0;
+  // A new kernel object, empty, in place of one that a fork shares with the parent.
+  virtual torque_err reopen() noexcept = 0;
+};
+
+// How to begin: the implementation the configuration asks for. Null and *err when the system refuses.
+Queue *make_queue(const Alloc &alloc, torque_err *err) noexcept;
+void free_queue(const Alloc &alloc, Queue *queue) noexcept;
+
+}  // namespace torque

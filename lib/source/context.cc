@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "source/context.hh"
+
+#include <cstdarg>
+#include <cstdio>
+
+namespace torque {
+
+namespace {
+constinit std::atomic<uint32_t> forks{0};
+constinit std::atomic<uint32_t> next_home{0};
+[[gnu::tls_model("initial-exec")]] constinit thread_local uint32_t home_of_thread = 0;  // 0: none yet
+}  // namespace
+
+uint32_t fork_generation() noexcept { return forks.load(std::memory_order_relaxed); }
+void note_fork() noexcept { forks.fetch_add(1, std::memory_order_relaxed); }
+
+void Log::say(int32_t level, const char *format, ...) const noexcept {
+  if (!fn) return;
+  char text[256];
+  va_list args;
+  va_start(args, format);
+  std::vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  fn(level, text, arg);
+}
+
+Context::~Context() {
+  for (uint32_t i = 0; i < domain_count_; ++i) alloc.destroy(domains_[i]);
+  alloc.put(domains_, domain_count_ * sizeof *domains_);
+}
+
+torque_err Context::open(uint32_t count, const uint32_t *sizes) noexcept {
+  domains_ = static_cast<Domain **>(alloc.get(count * sizeof *domains_));
+  if (!domains_) return TORQUE_ERR_RESOURCE;
+  domain_count_ = count;
+  for (uint32_t i = 0; i < count; ++i) domains_[i] = nullptr;
+  for (uint32_t i = 0; i < count; ++i) {
+    domains_[i] = alloc.make<Domain>(*this, alloc, i, sizes[i], options.driven);
+    if (!domains_[i]) return TORQUE_ERR_RESOURCE;
+    if (const torque_err err = domains_[i]->open()) return err;
+  }
+  return TORQUE_ERR_NONE;
+}
+
+torque_err Context::usable() noexcept {
+  if (stopping.load(std::memory_order_acquire)) return TORQUE_ERR_STOPPED;
+  if (!foreign()) [[likely]]
+    return TORQUE_ERR_NONE;
+  if (options.driven || started.load(std::memory_order_acquire)) return TORQUE_ERR_FORKED;
+  return reinit();
+}
+
+torque_err Context::reinit() noexcept {
+  for (uint32_t i = 0; i < domain_count_; ++i) {
+    if (const torque_err err = domains_[i]->reopen()) return err;
+  }
+  born_in_.store(fork_generation(), std::memory_order_relaxed);
+  return TORQUE_ERR_NONE;
+}
+
+Domain *Context::pick(int32_t place) noexcept {
+  if (place >= 0) return static_cast<uint32_t>(place) < domain_count_ ? domains_[place] : nullptr;
+  Turn *t = current_turn();
+  const bool inside = t && &t->context == this;
+  if (inside && (place == TORQUE_PLACE_NEAR || (place == TORQUE_PLACE_DEFAULT && !t->spread))) return &t->domain;
+  if (place < TORQUE_PLACE_FAR) return nullptr;
+  Domain *best = domains_[0];
+  for (uint32_t i = 1; i < domain_count_; ++i) {
+    if (domains_[i]->slots.live() < best->slots.live()) best = domains_[i];
+  }
+  return best;
+}
+
+Domain &Context::home() noexcept {
+  Turn *t = current_turn();
+  if (t && &t->context == this) return t->domain;
+  if (domain_count_ == 1) return *domains_[0];
+  if (home_of_thread == 0) home_of_thread = next_home.fetch_add(1, std::memory_order_relaxed) + 1;
+  return *domains_[(home_of_thread - 1) % domain_count_];
+}
+
+}  // namespace torque

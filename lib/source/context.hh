@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What all domains of a context share. No threads here: those are the worker room's.
+#pragma once
+
+#include "base/alloc.hh"
+#include "libtorque/config.h"
+#include "source/descriptors.hh"
+#include "source/domain.hh"
+
+struct torque_ctx;
+
+namespace torque {
+
+// What a configuration comes to; constant.
+struct Options {
+  bool driven = false;
+  bool pin = true;
+  bool oneshot = false;
+  bool timing = false;
+  uint32_t window_min = 0;
+  uint32_t window_max = 0;
+  size_t stack_size = 0;  // 0: by RLIMIT_STACK
+  char name[11] = "torque";
+};
+
+struct Log {
+  torque_log_fn *fn = nullptr;
+  void *arg = nullptr;
+  [[gnu::format(printf, 3, 4)]] void say(int32_t level, const char *format, ...) const noexcept;
+};
+
+// Grows in each forked child, so that a context knows a process that is not its own.
+uint32_t fork_generation() noexcept;
+void note_fork() noexcept;
+
+class Context {
+ public:
+  Context(const Alloc &hooks, const Options &o, const Log &l) noexcept
+      : alloc(hooks), options(o), log(l), descriptors(alloc), born_in_(fork_generation()) {}
+  ~Context();
+  Context(const Context &) = delete;
+  Context &operator=(const Context &) = delete;
+
+  // Makes count domains; sizes[i] workers each.
+  torque_err open(uint32_t count, const uint32_t *sizes) noexcept;
+
+  // Constant after open().
+  const Alloc alloc;
+  const Options options;
+  const Log log;
+  torque_ctx *handle = nullptr;
+
+  Descriptors descriptors;
+  uint32_t domain_count() const noexcept { return domain_count_; }
+  Domain &domain(uint32_t i) noexcept { return *domains_[i]; }
+  const Domain &domain(uint32_t i) const noexcept { return *domains_[i]; }
+
+  // 0, or why nothing can be done here: FORKED, STOPPED. Also makes kernel objects anew in a child whose parent had not
+  // started its workers.
+  torque_err usable() noexcept;
+  bool foreign() const noexcept { return born_in_.load(std::memory_order_relaxed) != fork_generation(); }
+  torque_err reinit() noexcept;  // in the child; the sources come after
+
+  // The domain for something new. place: TORQUE_PLACE_* or a number.
+  Domain *pick(int32_t place) noexcept;
+  // For posts of the calling thread: always the same.
+  Domain &home() noexcept;
+
+  // The worker room's part: starts the threads when the first source starts. Null for driven contexts.
+  torque_err (*start)(Context &) noexcept = nullptr;
+  std::atomic<bool> started{false};   // store_release by whoever started; load_acquire before a source starts
+  std::atomic<bool> stopping{false};  // store_release in stop; workers look each round
+
+  torque_err ensure_started() noexcept {
+    return started.load(std::memory_order_acquire) || !start ? TORQUE_ERR_NONE : start(*this);
+  }
+
+ private:
+  std::atomic<uint32_t> born_in_;
+  Domain **domains_ = nullptr;
+  uint32_t domain_count_ = 0;
+};
+
+}  // namespace torque

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "source/domain.hh"
+
+namespace torque {
+
+Domain::~Domain() {
+  if (queue_) free_queue(alloc_, queue_);
+}
+
+torque_err Domain::open() noexcept {
+  torque_err err = TORQUE_ERR_NONE;
+  queue_ = make_queue(alloc_, &err);
+  return queue_ ? timers.open(*queue_) : err;
+}
+
+torque_err Domain::reopen() noexcept {
+  const torque_err err = queue_->reopen();
+  return err ? err : timers.open(*queue_);
+}
+
+void Domain::wake() noexcept {
+  outside.add_shared(Counter::wakeups);
+  queue_->wake();
+}
+
+void Domain::count(Counter c, uint64_t n) noexcept {
+  Turn *t = current_turn();
+  if (t && &t->domain == this) t->counters.add(c, n);
+  else outside.add_shared(c, n);
+}
+
+void Domain::lock_for_fork() noexcept {
+  slots.lock_for_fork().lock();
+  timers.lock_for_fork().lock();
+  postponed.lock.lock();
+  posted.lock_for_fork().lock();
+}
+
+void Domain::unlock_after_fork() noexcept {
+  posted.lock_for_fork().unlock();
+  postponed.lock.unlock();
+  timers.lock_for_fork().unlock();
+  slots.lock_for_fork().unlock();
+}
+
+}  // namespace torque

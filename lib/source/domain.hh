@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the workers of one cache domain share: a kernel queue, the slots made here, due times, the postponed and the
+// posted lists, and who sleeps. Domains share nothing with each other.
+//
+// Thread: any, except what takes a Turn.
+#pragma once
+
+#include "queue/queue.hh"
+#include "source/posted.hh"
+#include "source/postponed.hh"
+#include "source/slots.hh"
+#include "source/timers.hh"
+#include "source/turn.hh"
+
+namespace torque {
+
+class Domain {
+ public:
+  Domain(Context &owner, const Alloc &alloc, uint32_t number, uint32_t worker_count, bool driven) noexcept
+      : context(owner), index(number), workers(worker_count), slots(alloc, *this), timers(alloc, worker_count > 1),
+        posted(alloc), sleepers_(driven ? 1 : 0), alloc_(alloc) {}
+  ~Domain();
+  Domain(const Domain &) = delete;
+  Domain &operator=(const Domain &) = delete;
+
+  torque_err open() noexcept;
+  torque_err reopen() noexcept;  // after a fork: new kernel objects, empty
+
+  // Constant after open().
+  Context &context;
+  const uint32_t index;
+  const uint32_t workers;
+  Queue &queue() noexcept { return *queue_; }
+
+  SlotPool slots;
+  Timers timers;
+  Postponed postponed;
+  Posted posted;
+  Counters outside;  // what threads that are not workers do here
+
+  // After publishing work (in seq_cst order): wakes one sleeper if there is one and none is being woken already.
+  void poke() noexcept {
+    if (sleepers_.load(std::memory_order_seq_cst) != 0 && !poked_.exchange(true, std::memory_order_acq_rel)) wake();
+  }
+  void wake() noexcept;  // in any case. Async-signal-safe
+
+  // Around a wait. A sleeper announces itself and looks for work once more after that: either it sees the work, or who
+  // published it sees the sleeper.
+  void fall_asleep() noexcept { sleepers_.fetch_add(1, std::memory_order_seq_cst); }
+  void woke_up() noexcept {
+    sleepers_.fetch_sub(1, std::memory_order_relaxed);
+    if (poked_.load(std::memory_order_relaxed)) poked_.exchange(false, std::memory_order_acq_rel);
+  }
+  uint32_t sleepers() const noexcept { return sleepers_.load(std::memory_order_relaxed); }
+  bool has_work() const noexcept { return postponed.length() != 0 || posted.length() != 0; }
+  bool poked() const noexcept { return poked_.load(std::memory_order_acquire); }
+
+  // Counts for the worker that this thread is, or for the domain.
+  void count(Counter c, uint64_t n = 1) noexcept;
+
+  void lock_for_fork() noexcept NO_THREAD_SAFETY_ANALYSIS;
+  void unlock_after_fork() noexcept NO_THREAD_SAFETY_ANALYSIS;
+
+ private:
+  // Any thread, seq_cst on both sides of poke() and fall_asleep(). A driven context that nobody runs counts as asleep:
+  // its descriptor must become readable.
+  std::atomic<uint32_t> sleepers_;
+  std::atomic<bool> poked_{false};
+
+  const Alloc &alloc_;
+  Queue *queue_ = nullptr;
+};
+
+}  // namespace torque

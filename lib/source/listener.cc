@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Listeners. What the caller holds is a source that never fires itself; it lives as long as its acceptors, one for each
+// domain that takes connections. Every acceptor has a descriptor number of its own.
+#include "source/listener.hh"
+
+#include <algorithm>
+
+#include "base/fd.hh"
+#include "base/syscall.hh"
+#include "source/source.hh"
+
+namespace torque {
+
+namespace {
+
+constexpr int kBatch = 64;                       // connections before the other sources have their turn
+constexpr uint64_t kRestMin = 10 * 1000000;      // ns, when descriptors or memory have run out
+constexpr uint64_t kRestMax = 1000 * 1000000;
+
+bool out_of_something(int e) noexcept { return e == EMFILE || e == ENFILE || e == ENOBUFS || e == ENOMEM; }
+
+torque_err open_socket(const Listener &l, Fd *ret) noexcept {
+  const auto *address = reinterpret_cast<const sockaddr *>(&l.address);
+  Fd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return last_error();
+  const int on = 1;
+  const bool inet = address->sa_family == AF_INET || address->sa_family == AF_INET6;
+  if (inet && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return last_error();
+  if (l.policy == TORQUE_LISTEN_REUSEPORT && inet &&
+      ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) {
+    return last_error();
+  }
+  if (::bind(fd.get(), address, l.address_len) != 0 || ::listen(fd.get(), l.backlog) != 0) return last_error();
+  *ret = std::move(fd);
+  return TORQUE_ERR_NONE;
+}
+
+// The sockets after the first must have its port.
+torque_err learn_address(Listener &l, int fd) noexcept {
+  socklen_t len = sizeof l.address;
+  if (::getsockname(fd, reinterpret_cast<sockaddr *>(&l.address), &len) != 0) return last_error();
+  l.address_len = std::min<socklen_t>(len, sizeof l.address);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err socket_for(Listener &l, uint32_t i, Fd *ret) noexcept {
+  if (l.fd >= 0 || (i > 0 && l.policy != TORQUE_LISTEN_REUSEPORT)) {
+    const int from = l.fd >= 0 ? l.fd : l.first_fd;
+    *ret = Fd(::fcntl(from, F_DUPFD_CLOEXEC, 3));
+    return *ret ? TORQUE_ERR_NONE : last_error();
+  }
+  const torque_err err = open_socket(l, ret);
+  if (err) return err;
+  return i == 0 ? learn_address(l, ret->get()) : TORQUE_ERR_NONE;
+}
+
+torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i) noexcept {
+  Fd fd;
+  if (const torque_err err = socket_for(l, i, &fd)) return err;
+  Slot *s;
+  const int32_t place = l.parts == 1 ? parent.place.get() : static_cast<int32_t>(i);
+  torque_err err = create(context, Kind::acceptor, place, &s);
+  if (err) return err;
+  s->domain.get()->timers.adopt(*s);
+  hold_too(parent);
+  cold(*s).extra = &l;
+  if (i == 0) l.first_fd = fd.get();
+  s->fd.set(fd.release());
+  s->interest.store(TORQUE_READ, std::memory_order_relaxed);
+  s->traits.set(kOwnsFd | (l.policy == TORQUE_LISTEN_EXCLUSIVE ? kExclusiveWake : 0));
+  l.acceptors[i].store(handle_of(*s), std::memory_order_relaxed);
+  return TORQUE_ERR_NONE;
+}
+
+// A callback of the first may remove the listener before the last has started; that is no error.
+torque_err start_acceptors(Context &context, Listener &l) noexcept {
+  for (uint32_t i = 0; i < l.parts; ++i) {
+    Seen v;
+    const uint64_t handle = l.acceptors[i].load(std::memory_order_relaxed);
+    if (!look(handle, &v)) continue;
+    const torque_err err = start_fd(context, *v.slot, handle);
+    if (err && err != TORQUE_ERR_STATE) return err;
+  }
+  return TORQUE_ERR_NONE;
+}
+
+void end_acceptors(Listener &l) noexcept {
+  for (uint32_t i = 0; i < l.parts; ++i) {
+    const uint64_t handle = l.acceptors[i].exchange(0, std::memory_order_relaxed);
+    if (handle) retire(handle, TORQUE_END_REMOVED);
+  }
+}
+
+bool rest(Slot &s, Listener &l, uint64_t handle) noexcept {
+  const uint64_t delay = l.rest.load(std::memory_order_relaxed);
+  l.rest.store(std::min(delay * 2, kRestMax), std::memory_order_relaxed);
+  Domain &d = *s.domain.get();
+  d.count(Counter::accept_rests);
+  bool wake;
+  const torque_err err = d.timers.set(s, generation_of(handle), add_ns(monotonic_ns(), delay), 0, &wake);
+  if (wake) d.poke();
+  return err == TORQUE_ERR_RESOURCE;  // no memory for resting either: at once, after the others
+}
+
+}  // namespace
+
+Listener *make_listener(Context &context, Slot &s) noexcept {
+  auto *l = context.alloc.make<Listener>();
+  if (!l) return nullptr;
+  l->rest.store(kRestMin, std::memory_order_relaxed);
+  cold(s).extra = l;
+  return l;
+}
+
+torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
+  auto &l = *static_cast<Listener *>(cold(s).extra);
+  const uint32_t domains = context.domain_count();
+  if (l.policy == TORQUE_LISTEN_DEFAULT) {
+    l.policy = domains == 1 ? TORQUE_LISTEN_SHARED : l.fd >= 0 ? TORQUE_LISTEN_EXCLUSIVE : TORQUE_LISTEN_REUSEPORT;
+  }
+  if (l.policy == TORQUE_LISTEN_REUSEPORT && l.address.ss_family == AF_UNIX) l.policy = TORQUE_LISTEN_EXCLUSIVE;
+  l.parts = l.policy == TORQUE_LISTEN_SHARED ? 1 : domains;
+  l.parent = handle;
+  const size_t bytes = l.parts * sizeof *l.acceptors;
+  if (!l.acceptors) l.acceptors = static_cast<std::atomic<uint64_t> *>(context.alloc.get(bytes));
+  if (!l.acceptors) return TORQUE_ERR_RESOURCE;
+  for (uint32_t i = 0; i < l.parts; ++i) new (&l.acceptors[i]) std::atomic<uint64_t>(0);
+  if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
+  hold_too(s);  // until all have started: a callback may remove the listener
+  // All exist before the first takes a connection: its callback may remove the listener.
+  torque_err err = TORQUE_ERR_NONE;
+  for (uint32_t i = 0; i < l.parts && !err; ++i) err = add_acceptor(context, l, s, i);
+  if (!err) err = start_acceptors(context, l);
+  if (err) end_acceptors(l);
+  drop(s);
+  if (err) disarm_word(s, generation_of(handle));
+  return err;
+}
+
+void end_listener(Slot &s) noexcept {
+  auto *l = static_cast<Listener *>(cold(s).extra);
+  if (l && l->acceptors) end_acceptors(*l);
+}
+
+void free_listener(Context &context, Slot &s) noexcept {
+  auto *l = static_cast<Listener *>(cold(s).extra);
+  if (!l) return;
+  if (l->acceptors) context.alloc.put(l->acceptors, l->parts * sizeof *l->acceptors);
+  context.alloc.destroy(l);
+}
+
+void end_acceptor(Slot &s) noexcept {
+  const auto *l = static_cast<Listener *>(cold(s).extra);
+  if (Slot *parent = find_slot(index_of(l->parent))) drop(*parent);
+}
+
+bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
+  auto &l = *static_cast<Listener *>(cold(s).extra);
+  s.expirations.store(0, std::memory_order_relaxed);
+  // The caller knows the listener by its own handle, also for waiting from inside.
+  t.current = l.parent;
+  bool more = true, rested = false;
+  for (int i = 0; i < kBatch && more; ++i) {
+    sockaddr_storage peer;
+    socklen_t len = sizeof peer;
+    const int fd = ::accept4(s.fd.get(), reinterpret_cast<sockaddr *>(&peer), &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd < 0) {
+      const int e = errno;
+      rested = out_of_something(e);
+      // ECONNABORTED and the network errors that accept(2) lists concern that one connection.
+      more = e == EINTR || (!rested && e != EAGAIN && e != EBADF && e != EINVAL && e != ENOTSOCK && e != EOPNOTSUPP);
+      continue;
+    }
+    l.rest.store(kRestMin, std::memory_order_relaxed);
+    t.counters.add(Counter::accepted);
+    const bool outer_spread = std::exchange(t.spread, l.policy == TORQUE_LISTEN_SHARED);
+    l.fn(l.parent, fd, &peer, len, l.arg);
+    t.spread = outer_spread;
+    if (word::state(s.word.load(std::memory_order_acquire)) == word::RETIRED) more = false;
+  }
+  t.current = handle;
+  return rested ? rest(s, l, handle) : more;
+}
+
+}  // namespace torque

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Posted work of one domain. Any thread puts; one worker at a time runs a batch, so that the order is that of posting
+// and each function begins after the one before has returned.
+#pragma once
+
+#include <atomic>
+
+#include "base/mutex.hh"
+#include "base/vec.hh"
+#include "libtorque/post.h"
+
+namespace torque {
+
+class Posted {
+ public:
+  struct Item {
+    torque_post_fn *fn;
+    void *arg;
+  };
+
+  explicit Posted(const Alloc &alloc) noexcept : batch_(alloc), waiting_(alloc) {}
+
+  torque_err put(torque_post_fn *fn, void *arg) noexcept {
+    Lock lock(lock_);
+    if (closed_) return TORQUE_ERR_STOPPED;
+    if (!waiting_.push({fn, arg})) return TORQUE_ERR_RESOURCE;
+    length_.fetch_add(1, std::memory_order_seq_cst);  // before the poster looks for sleepers: see Domain::poke()
+    return TORQUE_ERR_NONE;
+  }
+
+  // Runs what waits now. nested: the caller's thread may already be inside of one of these functions.
+  // Answers how many ran; 0 when another worker is at it.
+  template <class Run>
+  uint64_t run_batch(bool nested, Run run) noexcept {
+    if (length() == 0) return 0;
+    uint64_t serial;
+    {
+      Lock lock(lock_);
+      if (busy_ && !nested) return 0;
+      if (!busy_) {
+        busy_ = true;
+        ++serial_;
+        batch_.swap(waiting_);
+        at_ = 0;
+      }
+      serial = serial_;
+    }
+    uint64_t ran = 0;
+    // A nested run goes on where the outer one stands; the outer one then finds its batch finished.
+    while (serial == serial_ && at_ < batch_.size()) {
+      const Item item = batch_[at_++];
+      length_.fetch_sub(1, std::memory_order_relaxed);
+      run(item);
+      ++ran;
+    }
+    if (serial != serial_) return ran;
+    Lock lock(lock_);
+    batch_.clear();
+    if (batch_.capacity() > kKeep) batch_.release();
+    ++serial_;
+    busy_ = false;
+    return ran;
+  }
+
+  void close() noexcept {
+    Lock lock(lock_);
+    closed_ = true;
+  }
+  uint32_t length() const noexcept { return length_.load(std::memory_order_seq_cst); }
+  Mutex &lock_for_fork() noexcept { return lock_; }
+
+ private:
+  static constexpr size_t kKeep = 4096;  // items; a larger array goes back to the allocator after a peak
+
+  std::atomic<uint32_t> length_{0};
+
+  // The worker that set busy_.
+  Vec<Item> batch_;
+  size_t at_ = 0;
+  uint64_t serial_ = 0;  // of the batch; odd while it runs
+
+  Mutex lock_;
+  Vec<Item> waiting_ GUARDED_BY(lock_);
+  bool busy_ GUARDED_BY(lock_) = false;
+  bool closed_ GUARDED_BY(lock_) = false;
+};
+
+}  // namespace torque

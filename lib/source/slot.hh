@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A slot: the place of one source. Its memory is type-stable for the life of its context (a stale handle may always look
+// at the word), and split in two: what every event touches, one cache line, and the rest.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "libtorque/source.h"
+#include "source/word.hh"
+#include "timer/deadline.hh"
+
+namespace torque {
+
+class Domain;
+class Strand;
+struct Turn;
+
+enum class Kind : uint8_t {
+  fd,        // a descriptor of the caller's
+  event,     // fires by torque_trigger() only
+  timer,     //
+  signal,    //
+  listener,  // what the caller holds of a listener: never fires; runs while its acceptors exist
+  acceptor,  // one domain's part of a listener
+  strand,    // runs what queued up for a strand
+  hub,       // the process's signal descriptors, as this context watches them
+};
+
+// Slot::traits
+constexpr uint8_t kConcurrent = 0x01;
+constexpr uint8_t kOneshot = 0x02;
+constexpr uint8_t kLevel = 0x04;
+constexpr uint8_t kAlwaysReady = 0x08;  // a regular file: the kernel does not watch those
+constexpr uint8_t kWall = 0x10;         // timer on the wall clock
+constexpr uint8_t kRemoveAfter = 0x20;  // timer that goes with its last expiration
+constexpr uint8_t kExclusiveWake = 0x40;
+constexpr uint8_t kOwnsFd = 0x80;  // the descriptor is the library's and is closed with the source
+
+constexpr uint32_t kTimerEvent = 0x80;  // pending bit beside the public ones: the timer is due
+constexpr uint32_t kAlwaysTold = TORQUE_ERROR | TORQUE_CLOSED | TORQUE_TRIGGER | kTimerEvent;
+constexpr uint32_t kNoSlot = UINT32_MAX;
+
+using Callback = void (*)();
+
+// Constant while the source lives. A thread that does not know whether it still lives may look at it, and believes what
+// it saw once the word turns out unchanged: look() pairs with set().
+template <class T>
+class Steady {
+ public:
+  T get() const noexcept { return v_.load(std::memory_order_relaxed); }
+  T look() const noexcept { return v_.load(std::memory_order_acquire); }
+  void set(T v) noexcept { v_.store(v, std::memory_order_release); }
+
+ private:
+  std::atomic<T> v_;
+};
+
+struct alignas(64) Slot {
+  std::atomic<uint64_t> word;  // see word.hh
+
+  Steady<Domain *> domain;  // that serves it
+  Callback fn;              // constant from start to finish
+  Steady<void *> arg;
+  Steady<int32_t> fd;       // -1: none. Timers, under the timer lock: ns by which slack moved the deadline
+  uint32_t index;           // constant for ever
+  Steady<Kind> kind;
+  Steady<uint8_t> traits;
+  Steady<int16_t> place;    // TORQUE_PLACE_*, or the domain's number, until it starts
+
+  // Descriptors: the events asked for; written under the entry lock, relaxed readers may see the old value for one event.
+  // Timers: the slack in ns, under the timer lock.
+  std::atomic<uint32_t> interest;
+
+  // Guarded by the list that it is on (postponed, strand, free): it is on one at most.
+  uint32_t next;
+  uint32_t prev;
+
+  uint32_t strand_events;             // holder only, while it waits for its strand
+  std::atomic<uint32_t> expirations;  // timers: periods that ended and were not told yet
+};
+static_assert(sizeof(Slot) == 64);
+
+struct Cold {
+  // Guarded by the timer lock of the domain that owns the chunk.
+  Deadline due;
+  union {
+    uint64_t period;  // timers
+    void *extra;      // signal, listener, acceptor, strand: their own object; constant
+  };
+
+  // Constant from start to finish.
+  torque_final_fn *final;
+  Steady<Strand *> strand;
+};
+static_assert(sizeof(Cold) == 48);
+
+// Chunks of slots: hot parts, then cold parts, in one piece of memory.
+constexpr uint32_t kChunkSlots = 256;
+constexpr uint32_t kChunkShift = 8;
+constexpr size_t kChunkBytes = kChunkSlots * (sizeof(Slot) + sizeof(Cold));
+
+inline uint64_t handle_of(uint32_t generation, uint32_t index) noexcept {
+  return uint64_t{generation} << 32 | index;
+}
+inline uint32_t index_of(uint64_t handle) noexcept { return static_cast<uint32_t>(handle); }
+inline uint32_t generation_of(uint64_t handle) noexcept { return static_cast<uint32_t>(handle >> 32); }
+
+inline Cold &cold(Slot &s) noexcept {
+  const uint32_t i = s.index & (kChunkSlots - 1);
+  auto *base = reinterpret_cast<char *>(&s - i);
+  return reinterpret_cast<Cold *>(base + kChunkSlots * sizeof(Slot))[i];
+}
+
+}  // namespace torque

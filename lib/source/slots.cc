@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "source/slots.hh"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <new>
+
+#include "base/assert.hh"
+
+namespace torque {
+
+namespace {
+
+// Two levels: 1024 leaves of 4096 chunks of 256 slots, 2^30 in all. The first leaf is static, so that most processes
+// never allocate here. Leaves stay for the life of the process.
+constexpr uint32_t kLeafShift = 12;
+constexpr uint32_t kLeafChunks = 1u << kLeafShift;
+constexpr uint32_t kLeaves = 1024;
+
+struct Entry {
+  std::atomic<Slot *> slots{nullptr};    // store_release in publish() pairs with load_acquire in find_slot()
+  std::atomic<Chunk *> chunk{nullptr};
+  uint32_t floor = 0;                    // under the directory lock
+};
+
+struct Leaf {
+  Entry entries[kLeafChunks];
+};
+
+constinit Leaf first_leaf;
+constinit std::atomic<Leaf *> leaves[kLeaves];
+constinit Mutex directory_mutex;
+constinit uint32_t first_maybe_free = 0;  // under directory_mutex; no free entry lies below
+
+Leaf *leaf_at(uint32_t i) noexcept { return i == 0 ? &first_leaf : leaves[i].load(std::memory_order_acquire); }
+
+Entry *entry_of_chunk(uint32_t number) noexcept {
+  const uint32_t l = number >> kLeafShift;
+  Leaf *leaf = l < kLeaves ? leaf_at(l) : nullptr;
+  return leaf ? &leaf->entries[number & (kLeafChunks - 1)] : nullptr;
+}
+
+// Requires: directory_mutex. Makes the leaf when it is not there.
+Entry *reach_entry(uint32_t number) noexcept {
+  const uint32_t l = number >> kLeafShift;
+  if (l >= kLeaves) return nullptr;
+  if (l != 0 && !leaves[l].load(std::memory_order_relaxed)) {
+    Leaf *fresh = new (std::nothrow) Leaf;
+    if (!fresh) return nullptr;
+    leaves[l].store(fresh, std::memory_order_release);
+  }
+  return entry_of_chunk(number);
+}
+
+bool publish(Chunk &c) noexcept {
+  Lock lock(directory_mutex);
+  for (uint32_t n = first_maybe_free;; ++n) {
+    Entry *e = reach_entry(n);
+    if (!e) return false;
+    if (e->chunk.load(std::memory_order_relaxed)) continue;
+    first_maybe_free = n + 1;
+    c.base = n << kChunkShift;
+    c.floor = e->floor;
+    e->chunk.store(&c, std::memory_order_relaxed);
+    e->slots.store(c.slots, std::memory_order_release);
+    return true;
+  }
+}
+
+void withdraw(const Chunk &c, uint32_t floor) noexcept {
+  Lock lock(directory_mutex);
+  const uint32_t n = c.base >> kChunkShift;
+  Entry *e = entry_of_chunk(n);
+  e->floor = floor;
+  e->slots.store(nullptr, std::memory_order_release);
+  e->chunk.store(nullptr, std::memory_order_relaxed);
+  first_maybe_free = std::min(first_maybe_free, n);
+}
+
+// Memory that reads as zero: a FREE word of generation 0 in each slot.
+void *take_memory(const Alloc &alloc, bool mapped) noexcept {
+  if (!mapped) {
+    void *p = alloc.get(kChunkBytes, 64);
+    if (p) __builtin_memset(p, 0, kChunkBytes);
+    return p;
+  }
+  void *p = ::mmap(nullptr, kChunkBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  return p == MAP_FAILED ? nullptr : p;
+}
+
+void give_memory(const Alloc &alloc, void *p, bool mapped) noexcept {
+  if (mapped) ::munmap(p, kChunkBytes);
+  else alloc.put(p, kChunkBytes);
+}
+
+uint32_t highest_generation(const Chunk &c) noexcept {
+  uint32_t g = c.floor;
+  for (uint32_t i = 0; i < c.fresh; ++i) {
+    g = std::max(g, word::generation(c.slots[i].word.load(std::memory_order_relaxed)));
+  }
+  return g;
+}
+
+}  // namespace
+
+Mutex &directory_lock() noexcept { return directory_mutex; }
+
+Slot *find_slot(uint32_t index) noexcept {
+  Entry *e = entry_of_chunk(index >> kChunkShift);
+  Slot *slots = e ? e->slots.load(std::memory_order_acquire) : nullptr;
+  return slots ? slots + (index & (kChunkSlots - 1)) : nullptr;
+}
+
+Chunk *chunk_of(const Slot &s) noexcept {
+  return entry_of_chunk(s.index >> kChunkShift)->chunk.load(std::memory_order_relaxed);
+}
+
+void SlotPool::link(List &l, Chunk &c) noexcept {
+  c.prev = nullptr;
+  c.next = l.head;
+  if (l.head) l.head->prev = &c;
+  l.head = &c;
+}
+
+void SlotPool::unlink(List &l, Chunk &c) noexcept {
+  if (c.prev) c.prev->next = c.next;
+  else l.head = c.next;
+  if (c.next) c.next->prev = c.prev;
+}
+
+SlotPool::~SlotPool() {
+  Lock lock(lock_);
+  for (Chunk *c = all_; c;) {
+    Chunk *next = c->all_next;
+    withdraw(*c, highest_generation(*c));
+    give_memory(alloc_, c->slots, c->mapped);
+    alloc_.destroy(c);
+    c = next;
+  }
+}
+
+Chunk *SlotPool::grow() noexcept {
+  if (Chunk *c = clean_.head) {
+    unlink(clean_, *c);
+    link(roomy_, *c);
+    spare_ += kChunkSlots;
+    return c;
+  }
+  const bool mapped = !alloc_.take;
+  void *p = take_memory(alloc_, mapped);
+  if (!p) return nullptr;
+  Chunk *c = alloc_.make<Chunk>(Chunk{this, static_cast<Slot *>(p), 0, mapped});
+  if (!c || !publish(*c)) {
+    alloc_.destroy(c);
+    give_memory(alloc_, p, mapped);
+    return nullptr;
+  }
+  link(roomy_, *c);
+  c->all_next = all_;
+  all_ = c;
+  spare_ += kChunkSlots;
+  bytes_.fetch_add(kChunkBytes, std::memory_order_relaxed);
+  return c;
+}
+
+Slot *SlotPool::take() noexcept {
+  Lock lock(lock_);
+  Chunk *c = roomy_.head ? roomy_.head : grow();
+  if (!c) return nullptr;
+  uint32_t i;
+  if (c->free_head != kNoSlot) {
+    i = c->free_head;
+    c->free_head = c->slots[i].next;
+  } else {
+    i = c->fresh++;
+    Slot &s = c->slots[i];
+    s.index = c->base + i;
+    s.word.store(word::make(word::next_generation(c->floor), word::FREE), std::memory_order_relaxed);
+  }
+  --spare_;
+  if (++c->used == kChunkSlots) {
+    unlink(roomy_, *c);
+    link(full_, *c);
+  }
+  live_.fetch_add(1, std::memory_order_relaxed);
+
+  Slot &s = c->slots[i];
+  s.domain.set(&owner);
+  s.fn = nullptr;
+  s.arg.set(nullptr);
+  s.fd.set(-1);
+  s.kind.set(Kind::event);
+  s.traits.set(0);
+  s.place.set(TORQUE_PLACE_DEFAULT);
+  s.interest.store(0, std::memory_order_relaxed);
+  s.next = s.prev = kNoSlot;
+  s.strand_events = 0;
+  s.expirations.store(0, std::memory_order_relaxed);
+  Cold &k = cold(s);
+  k.extra = nullptr;
+  k.final = nullptr;
+  k.strand.set(nullptr);
+  const uint32_t g = word::generation(s.word.load(std::memory_order_relaxed));
+  s.word.store(word::make(g, word::NEW), std::memory_order_release);
+  return &s;
+}
+
+void SlotPool::give(Slot &s) noexcept {
+  Lock lock(lock_);
+  Chunk *c = chunk_of(s);
+  const uint32_t i = s.index - c->base;
+  s.next = c->free_head;
+  c->free_head = i;
+  ++spare_;
+  live_.fetch_sub(1, std::memory_order_relaxed);
+  if (c->used-- == kChunkSlots) {
+    unlink(full_, *c);
+    link(roomy_, *c);
+  }
+  // Keep a quarter of what is in use, and one chunk, in hand; give the rest back.
+  if (c->used == 0 && spare_ > live() / 4 + 2 * kChunkSlots) clean(*c);
+}
+
+void SlotPool::clean(Chunk &c) noexcept {
+  if (!c.mapped) return;
+  c.floor = highest_generation(c);
+  if (::madvise(c.slots, kChunkBytes, MADV_DONTNEED) != 0) return;
+  c.fresh = 0;
+  c.free_head = kNoSlot;
+  spare_ -= kChunkSlots;
+  unlink(roomy_, c);
+  link(clean_, c);
+}
+
+Chunk *SlotPool::first() noexcept {
+  Lock lock(lock_);
+  return all_;
+}
+
+uint32_t SlotPool::snapshot(Chunk &c, uint64_t *handles) noexcept {
+  Lock lock(lock_);
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < c.fresh; ++i) {
+    const uint64_t w = c.slots[i].word.load(std::memory_order_acquire);
+    if (word::live(w)) handles[n++] = handle_of(word::generation(w), c.slots[i].index);
+  }
+  return n;
+}
+
+}  // namespace torque

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Where slots come from. The directory maps every slot number of the process to its memory; each domain has a pool of
+// chunks of its own, so that domains share no lock but once in 256 new sources.
+//
+// Thread: any.
+// Always true: the memory of a chunk stays readable until its context is freed, and a slot's generation never goes back.
+#pragma once
+
+#include "base/alloc.hh"
+#include "base/mutex.hh"
+#include "source/slot.hh"
+
+namespace torque {
+
+class SlotPool;
+
+// One chunk, apart from its memory. Guarded by its pool's lock but for what is constant.
+struct Chunk {
+  // Constant.
+  SlotPool *pool;
+  Slot *slots;
+  uint32_t base;     // number of its first slot
+  bool mapped;       // its memory is our own mapping, not from the caller's allocator
+
+  uint32_t floor = 0;        // generations of slots that were never used begin above this
+  uint32_t fresh = 0;        // slots from here on were never used since the memory was clean
+  uint32_t free_head = kNoSlot;
+  uint32_t used = 0;
+  Chunk *prev = nullptr;     // in the pool's list of chunks with room, of full, or of clean ones
+  Chunk *next = nullptr;
+  Chunk *all_next = nullptr;  // constant
+};
+
+// The slot of that number, or null when there is none. Lock-free.
+Slot *find_slot(uint32_t index) noexcept;
+Chunk *chunk_of(const Slot &s) noexcept;
+
+class SlotPool {
+ public:
+  SlotPool(const Alloc &alloc, Domain &domain) noexcept : owner(domain), alloc_(alloc) {}
+  ~SlotPool();
+  SlotPool(const SlotPool &) = delete;
+  SlotPool &operator=(const SlotPool &) = delete;
+
+  Domain &owner;
+
+  // A slot in state NEW with everything clear but its Deadline, which belongs to the timer lock; null: no memory.
+  Slot *take() noexcept;
+  // Back. Requires: its word is FREE with a generation that no handle has, and the wheel has forgotten it.
+  void give(Slot &s) noexcept;
+
+  uint64_t live() const noexcept { return live_.load(std::memory_order_relaxed); }
+  size_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
+
+  // Calls f with the handle of each live source, chunk by chunk, outside the lock: f may end any of them. Sources made
+  // meanwhile may be missed.
+  template <class F>
+  void each(F f) noexcept {
+    uint64_t handles[kChunkSlots];
+    for (Chunk *c = first(); c; c = c->all_next) {
+      const uint32_t n = snapshot(*c, handles);
+      for (uint32_t i = 0; i < n; ++i) f(handles[i]);
+    }
+  }
+
+  Mutex &lock_for_fork() noexcept { return lock_; }
+
+ private:
+  struct List {
+    Chunk *head = nullptr;
+  };
+  Chunk *grow() noexcept REQUIRES(lock_);
+  void clean(Chunk &c) noexcept REQUIRES(lock_);
+  Chunk *first() noexcept;
+  uint32_t snapshot(Chunk &c, uint64_t *handles) noexcept;
+  static void link(List &l, Chunk &c) noexcept;
+  static void unlink(List &l, Chunk &c) noexcept;
+
+  const Alloc &alloc_;
+  std::atomic<uint64_t> live_{0};
+  std::atomic<size_t> bytes_{0};
+
+  Mutex lock_;
+  List roomy_ GUARDED_BY(lock_);  // chunks with a free slot; the one to take from first
+  List full_ GUARDED_BY(lock_);
+  List clean_ GUARDED_BY(lock_);  // wholly free, their memory given back to the system
+  Chunk *all_ GUARDED_BY(lock_) = nullptr;
+  uint64_t spare_ GUARDED_BY(lock_) = 0;  // free slots in roomy chunks
+};
+
+// The process-wide lock of the directory, for fork handlers.
+Mutex &directory_lock() noexcept;
+
+}  // namespace torque

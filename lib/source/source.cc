@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "source/source.hh"
+
+#include <unistd.h>
+
+#include "base/assert.hh"
+#include "source/strand.hh"
+#include "source/waiters.hh"
+#include "stats/probes.hh"
+
+namespace torque {
+
+using namespace word;
+
+namespace {
+
+constexpr int kRerunsMax = 4;  // before a source that keeps getting events while it runs must let others run
+
+constexpr Run kRun[] = {run_fd, run_fd, run_timer, run_signal, nullptr, run_acceptor, run_strand, run_hub};
+
+bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
+  return s.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire);
+}
+
+bool is_live(uint64_t w, uint32_t gen) noexcept { return generation(w) == gen && live(w); }
+
+bool concurrent(const Slot &s) noexcept { return s.traits.get() & kConcurrent; }
+
+// Requires: the word says RETIRED and nobody holds it.
+void finish(Slot &s, uint64_t w) noexcept {
+  Domain &d = *s.domain.get();
+  Context &context = d.context;
+  const uint64_t handle = handle_of(generation(w), s.index);
+  const Kind kind = s.kind.get();
+  const int fd = kind == Kind::timer ? -1 : s.fd.get();
+  if (fd >= 0 && (reason(w) == TORQUE_END_CLOSED || (s.traits.get() & kOwnsFd))) ::close(fd);
+  if (kind == Kind::signal) free_signal(context, s);
+  if (kind == Kind::acceptor) end_acceptor(s);
+  Strand *strand = cold(s).strand.get();
+  if (auto *final = cold(s).final) final(handle, static_cast<int32_t>(reason(w)), s.arg.get());
+  if (kind == Kind::listener) free_listener(context, s);
+  if (strand) strand->unref();
+  const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
+  SlotPool &pool = *chunk_of(s)->pool;
+  pool.give(s);
+  if (last & WAITER) wake_waiters(s.index);
+}
+
+// What each kind must undo before its finalizer may run. The caller still holds the source.
+void dismantle(const Seen &v, uint64_t handle) noexcept {
+  switch (v.kind) {
+    case Kind::fd:
+    case Kind::hub: detach_fd(v, handle); break;
+    case Kind::acceptor:
+      detach_fd(v, handle);
+      v.domain->timers.forget(*v.slot);
+      break;
+    case Kind::timer: v.domain->timers.forget(*v.slot); break;
+    case Kind::signal: end_signal(*v.slot); break;
+    case Kind::listener: end_listener(*v.slot); break;
+    case Kind::event:
+    case Kind::strand: break;
+  }
+}
+
+// To RETIRED, with the caller as one more holder. POSTPONED and the list change together.
+bool retire_word(const Seen &v, uint32_t gen, uint32_t why) noexcept {
+  Slot &s = *v.slot;
+  uint64_t w = v.word;
+  const auto retired = [why](uint64_t from) {
+    return with_reason(with_state(no_pending(from) & ~AGAIN, RETIRED), why) + kRunningOne;
+  };
+  while (is_live(w, gen)) {
+    if (state(w) != POSTPONED) {
+      if (exchange(s, w, retired(w))) return true;
+      continue;
+    }
+    Lock lock(v.domain->postponed.lock);
+    w = s.word.load(std::memory_order_acquire);
+    while (is_live(w, gen) && state(w) == POSTPONED) {
+      if (!exchange(s, w, retired(w))) continue;
+      v.domain->postponed.unlink(s);
+      return true;
+    }
+  }
+  return false;
+}
+
+void run_again_later(Turn &t, Slot &s, uint32_t events) noexcept {
+  Domain &d = *s.domain.get();
+  bool ended = false;
+  {
+    Lock lock(d.postponed.lock);
+    uint64_t w = s.word.load(std::memory_order_acquire);
+    for (;;) {
+      ended = state(w) == RETIRED;
+      if (ended) break;
+      if (exchange(s, w, add_pending(with_state(w & ~AGAIN, POSTPONED), events) - kRunningOne)) break;
+    }
+    if (!ended) d.postponed.push(s);
+  }
+  if (ended) return drop(s);
+  t.counters.add(Counter::postponed);
+}
+
+// After a callback: what the holder does with the source. Answers the events for one more call, 0: given up.
+uint32_t settle(Turn &t, Slot &s, uint64_t handle, uint32_t events, bool again, bool may_rerun) noexcept {
+  Domain &d = *s.domain.get();
+  const uint8_t traits = s.traits.get();
+  const int fd = s.fd.get();
+  const uint32_t interest = s.interest.load(std::memory_order_relaxed);
+  if ((traits & kAlwaysReady) && (traits & (kOneshot | kLevel)) && interest) again = true;
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  for (;;) {
+    if (state(w) == RETIRED) {
+      drop(s);
+      return 0;
+    }
+    if (again || ((w & AGAIN) && !may_rerun)) {
+      run_again_later(t, s, again ? events & ~uint32_t{TORQUE_TRIGGER} : 0);
+      return 0;
+    }
+    if (w & AGAIN) {
+      const uint32_t more = pending(w);
+      if (exchange(s, w, no_pending(w) & ~AGAIN) && more) return more;
+      continue;
+    }
+    if (!exchange(s, w, with_state(w, ARMED) - kRunningOne)) continue;
+    // Not ours any more: only what was copied above may be used.
+    if ((traits & kOneshot) && !(traits & kAlwaysReady) && fd >= 0) rearm_fd(d, fd, handle, interest);
+    return 0;
+  }
+}
+
+bool run(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
+  const uint64_t outer_source = t.current;
+  const bool outer_postpone = t.postpone;
+  t.current = handle;
+  t.postpone = false;
+  t.counters.add(Counter::callbacks);
+  TORQUE_PROBE3(callback_begin, handle, events, s.fd.get());
+  bool again;
+  if (t.timing) {
+    const uint64_t begin = monotonic_ns();
+    t.timing->lag.add(begin - t.began);
+    again = kRun[static_cast<uint8_t>(s.kind.get())](t, s, handle, events);
+    t.timing->callback.add(monotonic_ns() - begin);
+  } else {
+    again = kRun[static_cast<uint8_t>(s.kind.get())](t, s, handle, events);
+  }
+  TORQUE_PROBE2(callback_end, handle, again);
+  again = again || t.postpone;
+  t.current = outer_source;
+  t.postpone = outer_postpone;
+  return again;
+}
+
+// What of these events the source wants to hear.
+uint32_t wanted(const Slot &s, uint32_t events) noexcept {
+  const Kind kind = s.kind.get();
+  if (kind != Kind::fd) return events;
+  const uint32_t interest = s.interest.load(std::memory_order_relaxed);
+  return events & (interest ? interest | kAlwaysTold : uint32_t{TORQUE_TRIGGER});
+}
+
+void serve_concurrent(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
+  if (state(s.word.load(std::memory_order_acquire)) != RETIRED && wanted(s, events)) {
+    if (run(t, s, handle, wanted(s, events))) (void)activate(handle, events & ~uint32_t{TORQUE_TRIGGER});
+  }
+  drop(s);
+}
+
+void serve(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
+  if (concurrent(s)) return serve_concurrent(t, s, handle, events);
+  Strand *strand = cold(s).strand.get();
+  if (!strand) return serve_held(t, s, handle, events);
+  if (!strand->enter(s, events)) {
+    t.counters.add(Counter::strand_waits);
+    return;
+  }
+  strand->serve_first(t, s, handle, events);
+}
+
+}  // namespace
+
+bool look(uint64_t handle, Seen *ret) noexcept {
+  Slot *s = find_slot(index_of(handle));
+  if (!s || generation_of(handle) == 0) return false;
+  if (!is_live(s->word.load(std::memory_order_acquire), generation_of(handle))) return false;
+  *ret = {s, s->domain.look(), 0, s->kind.look(), s->traits.look(), s->fd.look()};
+  ret->word = s->word.load(std::memory_order_acquire);
+  return is_live(ret->word, generation_of(handle));
+}
+
+torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexcept {
+  if (const torque_err err = context.usable()) return err;
+  Domain *d = context.pick(place);
+  if (!d) return TORQUE_ERR_INVAL;
+  Slot *s = d->slots.take();
+  if (!s) return TORQUE_ERR_RESOURCE;
+  s->kind.set(kind);
+  *ret = s;
+  return TORQUE_ERR_NONE;
+}
+
+bool arm_word(Slot &s, uint32_t gen) noexcept {
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  while (generation(w) == gen && state(w) == NEW) {
+    if (exchange(s, w, with_state(w, ARMED))) return true;
+  }
+  return false;
+}
+
+bool disarm_word(Slot &s, uint32_t gen) noexcept {
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  while (generation(w) == gen && state(w) == ARMED && running(w) == 0) {
+    if (exchange(s, w, with_state(w, NEW))) return true;
+  }
+  return false;
+}
+
+bool retire(uint64_t handle, uint32_t why) noexcept {
+  Seen v;
+  if (!look(handle, &v) || !retire_word(v, generation_of(handle), why)) return false;
+  TORQUE_PROBE2(retire, handle, why);
+  dismantle(v, handle);
+  drop(*v.slot);
+  return true;
+}
+
+torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
+  Seen v;
+  if (!look(handle, &v)) return TORQUE_ERR_STALE;
+  for (Turn *t = current_turn(); t; t = t->outer) {
+    if (t->current == handle) return TORQUE_ERR_DEADLOCK;
+    if (t->strand && v.kind != Kind::strand && cold(*v.slot).strand.look() == t->strand) return TORQUE_ERR_DEADLOCK;
+  }
+  if (!retire(handle, why)) return TORQUE_ERR_STALE;
+  Slot &s = *v.slot;
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  while (generation(w) == generation_of(handle)) {
+    if ((w & WAITER) || exchange(s, w, w | WAITER)) {
+      wait_for_generation(s, generation_of(handle));
+      break;
+    }
+  }
+  return TORQUE_ERR_NONE;
+}
+
+void drop(Slot &s) noexcept {
+  const uint64_t w = s.word.fetch_sub(kRunningOne, std::memory_order_acq_rel) - kRunningOne;
+  if (state(w) == RETIRED && running(w) == 0) finish(s, w);
+}
+
+void hold_too(Slot &s) noexcept { s.word.fetch_add(kRunningOne, std::memory_order_relaxed); }
+
+torque_err activate(uint64_t handle, uint32_t events) noexcept {
+  Seen v;
+  const uint32_t gen = generation_of(handle);
+  if (!look(handle, &v)) return TORQUE_ERR_STALE;
+  Slot &s = *v.slot;
+  uint64_t w = v.word;
+  while (is_live(w, gen)) {
+    switch (state(w)) {
+      case NEW: return TORQUE_ERR_STATE;
+      case HELD:
+        if (exchange(s, w, add_pending(w | AGAIN, events))) return TORQUE_ERR_NONE;
+        break;
+      case POSTPONED:
+        if (exchange(s, w, add_pending(w, events))) return TORQUE_ERR_NONE;
+        break;
+      default: {
+        Lock lock(v.domain->postponed.lock);
+        w = s.word.load(std::memory_order_acquire);
+        if (!is_live(w, gen) || state(w) != ARMED) break;
+        if (!exchange(s, w, add_pending(with_state(w, POSTPONED), events))) break;
+        v.domain->postponed.push(s);
+        v.domain->poke();
+        return TORQUE_ERR_NONE;
+      }
+    }
+  }
+  return TORQUE_ERR_STALE;
+}
+
+void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept {
+  Slot *s = find_slot(index_of(handle));
+  const uint32_t gen = generation_of(handle);
+  uint64_t w = s ? s->word.load(std::memory_order_acquire) : 0;
+  while (is_live(w, gen) && state(w) != NEW) {
+    const bool shared = concurrent(*s);
+    if (shared || state(w) == ARMED) {
+      if (exchange(*s, w, (shared ? w : with_state(w, HELD)) + kRunningOne)) return serve(t, *s, handle, events);
+    } else if (state(w) == HELD) {
+      if (exchange(*s, w, add_pending(w | AGAIN, events))) return t.counters.add(Counter::held);
+    } else {
+      if (exchange(*s, w, add_pending(w, events))) return;
+    }
+  }
+  t.counters.add(Counter::stale);
+  TORQUE_PROBE2(stale, handle, events);
+}
+
+void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
+  for (int reruns = 0; events; ++reruns) {
+    bool again = false;
+    if (state(s.word.load(std::memory_order_acquire)) != RETIRED) {
+      const uint32_t told = wanted(s, events);
+      if (told) again = run(t, s, handle, told);
+    }
+    events = settle(t, s, handle, events, again, reruns < kRerunsMax);
+  }
+}
+
+uint32_t run_postponed(Turn &t, uint32_t limit) noexcept {
+  Postponed &list = t.domain.postponed;
+  uint32_t ran = 0;
+  while (ran < limit) {
+    Slot *s;
+    uint64_t w;
+    {
+      Lock lock(list.lock);
+      s = list.front();
+      if (!s) break;
+      list.unlink(*s);
+      w = s->word.load(std::memory_order_acquire);
+      while (!exchange(*s, w, with_state(no_pending(w), concurrent(*s) ? ARMED : HELD) + kRunningOne)) {
+      }
+    }
+    ++ran;
+    // Nothing to tell (a timer that was cancelled meanwhile): settled without a call.
+    serve(t, *s, handle_of(generation(w), s->index), pending(w) ? pending(w) : uint32_t{TORQUE_TRIGGER});
+  }
+  return ran;
+}
+
+uint64_t fire_timers(Turn &t, uint64_t now) noexcept {
+  Timers &timers = t.domain.timers;
+  const bool only_worker = t.domain.workers == 1;
+  if (!timers.maybe_due(now) || !timers.claim(only_worker)) return 0;
+  const uint64_t wall = timers.any_wall() ? realtime_ns() : 0;
+  uint64_t fired = 0;
+  // Callbacks may set timers into the past for ever; each round serves as many as there were.
+  for (size_t left = timers.armed(); left > 0; --left) {
+    uint32_t gen;
+    bool retry;
+    Slot *s = timers.pop(now, wall, &gen, &retry);
+    if (!s) break;
+    deliver(t, handle_of(gen, s->index), kTimerEvent | (retry ? uint32_t{TORQUE_ERROR} : 0u));
+    ++fired;
+  }
+  timers.give_up_claim(t.domain.queue());
+  t.counters.add(Counter::timers, fired);
+  return fired;
+}
+
+uint64_t run_posted(Turn &t) noexcept {
+  const uint64_t n = t.domain.posted.run_batch(t.domain.workers == 1, [&](const Posted::Item &item) {
+    const uint64_t outer_source = t.current;
+    t.current = 0;
+    item.fn(item.arg);
+    t.current = outer_source;
+  });
+  t.counters.add(Counter::posted, n);
+  t.counters.add(Counter::callbacks, n);
+  return n;
+}
+
+}  // namespace torque

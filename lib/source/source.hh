@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The life of a source: made, started, delivered to, run, ended. The protocol is in word.hh; tests/model/ has the model.
+//
+//                 deliver  settle  activate  retire
+//        deliver     -       -        -        -      -: any threads at once, the word decides
+//        settle      -       X        -        -      X: cannot happen, a source has one holder
+//        activate    -       -        -        -      (settle of a concurrent source only counts)
+//        retire      -       -        -        -
+//
+// Thread: any, except what takes a Turn.
+#pragma once
+
+#include "source/context.hh"
+#include "source/turn.hh"
+
+namespace torque {
+
+// What a thread saw of a live source. True at one moment; what it does next must be a compare-and-swap or a look under
+// a lock that the source's end passes through.
+struct Seen {
+  Slot *slot;
+  Domain *domain;
+  uint64_t word;
+  Kind kind;
+  uint8_t traits;
+  int32_t fd;
+};
+bool look(uint64_t handle, Seen *ret) noexcept;
+
+// A source in state NEW. place as in Context::pick().
+torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexcept;
+inline uint64_t handle_of(const Slot &s) noexcept {
+  return handle_of(word::generation(s.word.load(std::memory_order_relaxed)), s.index);
+}
+// NEW -> ARMED; false: it was not NEW any more.
+bool arm_word(Slot &s, uint32_t generation) noexcept;
+bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after a failed start
+
+// Ends a source: no new callback starts. The last of those who hold it finishes it: perhaps before this returns.
+// Returns: false when it had ended already.
+bool retire(uint64_t handle, uint32_t reason) noexcept;
+// The same, and waits for the finalizer. Errors: STALE, DEADLOCK.
+torque_err retire_and_wait(uint64_t handle, uint32_t reason) noexcept;
+// For a holder or child of a retired source that gives it up.
+void drop(Slot &s) noexcept;
+// One more holder of a source that cannot end meanwhile (a listener's parts).
+void hold_too(Slot &s) noexcept;
+
+// Makes it run in its domain's next round, with these events. Errors: STALE, STATE not started.
+torque_err activate(uint64_t handle, uint32_t events) noexcept;
+
+// ---- Workers ----
+void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept;
+// At most limit sources of the postponed list. Answers how many.
+uint32_t run_postponed(Turn &t, uint32_t limit) noexcept;
+uint64_t fire_timers(Turn &t, uint64_t now) noexcept;
+uint64_t run_posted(Turn &t) noexcept;
+// Runs the callback of a source that this thread holds, until nothing is left or it is postponed, and gives it up.
+void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept;
+
+// ---- The kinds ----
+// Each runs one callback; true: run again after the others.
+using Run = bool (*)(Turn &, Slot &, uint64_t handle, uint32_t events);
+bool run_fd(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_timer(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_signal(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_acceptor(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_strand(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+
+torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
+torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
+void detach_fd(const Seen &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
+void rearm_fd(Domain &d, int fd, uint64_t handle, uint32_t interest) noexcept;
+torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
+Trigger trigger_of(uint8_t traits) noexcept;
+
+torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept;
+torque_err cancel_timer(uint64_t handle) noexcept;
+
+torque_err start_signal(Context &context, Slot &s, uint64_t handle) noexcept;
+void end_signal(Slot &s) noexcept;        // retired: no new arrivals
+void free_signal(Context &context, Slot &s) noexcept;
+torque_err reattach_signals(Context &context) noexcept;  // after a fork
+
+torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept;
+void end_listener(Slot &s) noexcept;
+void free_listener(Context &context, Slot &s) noexcept;
+void end_acceptor(Slot &s) noexcept;
+
+}  // namespace torque

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "source/strand.hh"
+
+#include "source/source.hh"
+
+namespace torque {
+
+namespace {
+constexpr uint32_t kBatch = 16;  // before a strand lets the other sources of its worker run
+}
+
+Strand *Strand::make(Context &context, torque_err *err) noexcept {
+  Slot *s;
+  *err = create(context, Kind::strand, TORQUE_PLACE_DEFAULT, &s);
+  if (*err) return nullptr;
+  void *p = context.alloc.get(sizeof(Strand), alignof(Strand));
+  const uint64_t handle = handle_of(*s);
+  if (!p) {
+    retire(handle, TORQUE_END_REMOVED);
+    *err = TORQUE_ERR_RESOURCE;
+    return nullptr;
+  }
+  auto *strand = new (p) Strand(context);
+  strand->runner_ = handle;
+  cold(*s).extra = strand;
+  arm_word(*s, generation_of(handle));
+  return strand;
+}
+
+void Strand::unref() noexcept {
+  if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  Context &context = context_;
+  retire(runner_, TORQUE_END_REMOVED);
+  this->~Strand();
+  context.alloc.put(this, sizeof(Strand));
+}
+
+torque_err Strand::post(torque_post_fn *fn, void *arg) noexcept {
+  auto *node = static_cast<Posted *>(context_.alloc.get(sizeof(Posted), alignof(Posted)));
+  if (!node) return TORQUE_ERR_RESOURCE;
+  *node = {fn, arg, nullptr};
+  bool run_it;
+  {
+    Lock lock(lock_);
+    if (closed_) {
+      context_.alloc.put(node, sizeof *node);
+      return TORQUE_ERR_STOPPED;
+    }
+    (last_posted_ ? last_posted_->next : first_posted_) = node;
+    last_posted_ = node;
+    run_it = !busy_;
+    busy_ = true;
+    ref();  // the function's own
+  }
+  if (run_it) (void)activate(runner_, TORQUE_TRIGGER);
+  return TORQUE_ERR_NONE;
+}
+
+bool Strand::enter(Slot &s, uint32_t events) noexcept {
+  Lock lock(lock_);
+  if (!busy_) return busy_ = true;
+  s.strand_events = events;
+  s.next = kNoSlot;
+  if (last_ != kNoSlot) find_slot(last_)->next = s.index;
+  else first_ = s.index;
+  last_ = s.index;
+  return false;
+}
+
+void Strand::serve_first(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
+  ref();  // the source may end, and with it the last other reference
+  Strand *outer = std::exchange(t.strand, this);
+  serve_held(t, s, handle, events);
+  t.strand = outer;
+  if (serve_queue(t, kBatch)) (void)activate(runner_, TORQUE_TRIGGER);
+  unref();
+}
+
+void Strand::take(Slot **ret_slot, Posted **ret_posted) noexcept {
+  *ret_slot = nullptr;
+  *ret_posted = nullptr;
+  Lock lock(lock_);
+  posted_turn_ = !posted_turn_;
+  if (first_posted_ && (posted_turn_ || first_ == kNoSlot)) {
+    *ret_posted = first_posted_;
+    first_posted_ = first_posted_->next;
+    if (!first_posted_) last_posted_ = nullptr;
+  } else if (first_ != kNoSlot) {
+    Slot *s = find_slot(first_);
+    first_ = s->next;
+    if (first_ == kNoSlot) last_ = kNoSlot;
+    s->next = kNoSlot;
+    *ret_slot = s;
+  } else {
+    busy_ = false;
+  }
+}
+
+bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
+  ref();
+  Strand *outer = std::exchange(t.strand, this);
+  bool more = true;
+  for (uint32_t i = 0; i < limit; ++i) {
+    Slot *s;
+    Posted *p;
+    take(&s, &p);
+    if (p) {
+      const Posted item = *p;
+      context_.alloc.put(p, sizeof *p);
+      item.fn(item.arg);
+      t.counters.add(Counter::posted);
+      unref();
+    } else if (s) {
+      serve_held(t, *s, handle_of(*s), s->strand_events);
+    } else {
+      more = false;
+      break;
+    }
+  }
+  t.strand = outer;
+  unref();
+  return more;
+}
+
+void Strand::close(Turn &t) noexcept {
+  {
+    Lock lock(lock_);
+    closed_ = true;
+    busy_ = true;
+  }
+  while (serve_queue(t, kBatch)) {
+  }
+}
+
+bool run_strand(Turn &t, Slot &s, uint64_t, uint32_t) noexcept {
+  return static_cast<Strand *>(cold(s).extra)->serve_queue(t, kBatch);
+}
+
+}  // namespace torque

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "source/timers.hh"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/syscall.hh"
+#include "queue/queue.hh"
+#include "source/slots.hh"
+
+namespace torque {
+
+namespace {
+
+// The roundest moment within the slack: deadlines that may coincide do.
+uint64_t with_slack(uint64_t at, uint64_t slack) noexcept {
+  if (slack == 0 || at >= kNever - slack) return at;
+  const uint64_t last = at + slack;
+  const int bits = static_cast<int>(std::bit_width(at ^ last)) - 1;  // highest bit that changes in between
+  return bits < 0 ? at : last & ~((uint64_t{1} << bits) - 1);
+}
+
+uint64_t slack_of(const Slot &s) noexcept { return s.interest.load(std::memory_order_relaxed); }
+
+torque_err settime(int fd, uint64_t at, int flags) noexcept {
+  itimerspec spec{};
+  spec.it_value = to_timespec(at);
+  return ::timerfd_settime(fd, flags, &spec, nullptr) == 0 ? TORQUE_ERR_NONE : last_error();
+}
+
+// Under the timer lock this stays true: the source's end must pass through forget() first.
+bool is_live(const Slot &s, uint32_t generation) noexcept {
+  const uint64_t w = s.word.load(std::memory_order_acquire);
+  return word::generation(w) == generation && word::live(w);
+}
+
+}  // namespace
+
+Deadline *ResolveDeadline::operator()(uint32_t id) const noexcept {
+  Slot *s = find_slot(id);
+  return s ? &reinterpret_cast<Cold *>(reinterpret_cast<char *>(s - (id & (kChunkSlots - 1))) +
+                                       kChunkSlots * sizeof(Slot))[id & (kChunkSlots - 1)]
+                  .due
+           : nullptr;
+}
+
+void ResolveDeadline::prefetch(uint32_t id) const noexcept {
+  if (Deadline *d = (*this)(id)) __builtin_prefetch(d);
+  if (Slot *s = find_slot(id)) __builtin_prefetch(s);
+}
+
+torque_err Timers::open(Queue &queue) noexcept {
+  Lock lock(lock_);
+  if (wall_timer_) {
+    wall_timer_.reset();
+    wall_programmed_ = kNever;
+  }
+  timer_.reset();
+  programmed_ = kNever;
+  if (!shared_) return TORQUE_ERR_NONE;
+  timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!timer_) return last_error();
+  return queue.arm(timer_.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge);
+}
+
+torque_err Timers::need_wall(Queue &queue) noexcept {
+  Lock lock(lock_);
+  if (wall_timer_) return TORQUE_ERR_NONE;
+  Fd fd(::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!fd) return last_error();
+  const torque_err err = queue.arm(fd.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge);
+  if (err) return err;
+  wall_timer_ = std::move(fd);
+  program_wall(true);
+  return TORQUE_ERR_NONE;
+}
+
+// The timer descriptors take only valid values here, so that setting them cannot fail.
+void Timers::program_monotonic() noexcept {
+  const uint64_t next = monotonic_.next();
+  if (!timer_ || next >= programmed_) return;
+  if (settime(timer_.get(), std::max<uint64_t>(next, 1), TFD_TIMER_ABSTIME) == TORQUE_ERR_NONE) programmed_ = next;
+}
+
+void Timers::program_wall(bool force) noexcept {
+  if (!wall_timer_) return;
+  const uint64_t next = wall_.next();
+  if (!force && next >= wall_programmed_) return;
+  // Armed even when nothing is set: a far one still tells that the clock was changed.
+  const uint64_t at = std::clamp<uint64_t>(next, 1, uint64_t{INT64_MAX} / 2);
+  if (settime(wall_timer_.get(), at, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) == TORQUE_ERR_NONE) {
+    wall_programmed_ = next;
+  }
+}
+
+void Timers::publish() noexcept {
+  hint_.store(monotonic_.next(), std::memory_order_relaxed);
+  wall_count_.store(wall_.armed(), std::memory_order_relaxed);
+}
+
+torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t period, bool *ret_wake) noexcept {
+  *ret_wake = false;
+  Lock lock(lock_);
+  if (!is_live(s, generation)) return TORQUE_ERR_STALE;
+  Cold &k = cold(s);
+  const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
+  if (!wheel_of(s).set(s.index, k.due, due)) return TORQUE_ERR_RESOURCE;
+  s.expirations.store(0, std::memory_order_relaxed);
+  if (s.kind.get() == Kind::timer) {
+    k.period = period;
+    s.fd.set(static_cast<int32_t>(due - std::min(at, due)));
+  }
+  if (s.traits.get() & kWall) {
+    wall_count_.store(wall_.armed(), std::memory_order_relaxed);
+    program_wall(false);
+    return TORQUE_ERR_NONE;
+  }
+  if (due >= hint_.load(std::memory_order_relaxed)) return TORQUE_ERR_NONE;
+  hint_.store(due, std::memory_order_relaxed);
+  if (shared_) {
+    if (!claimed_) program_monotonic();  // else who fires will, when done
+  } else if (due < sleep_until_) {
+    sleep_until_ = due;
+    *ret_wake = true;
+  }
+  return TORQUE_ERR_NONE;
+}
+
+bool Timers::cancel(Slot &s, uint32_t generation) noexcept {
+  Lock lock(lock_);
+  if (!is_live(s, generation)) return false;
+  wheel_of(s).cancel(cold(s).due);
+  s.expirations.store(0, std::memory_order_relaxed);
+  if (s.kind.get() == Kind::timer) cold(s).period = 0;
+  wall_count_.store(wall_.armed(), std::memory_order_relaxed);
+  return true;
+}
+
+void Timers::forget(Slot &s) noexcept {
+  Lock lock(lock_);
+  wheel_of(s).cancel(cold(s).due);
+  cold(s).due = Deadline{};
+  wall_count_.store(wall_.armed(), std::memory_order_relaxed);
+}
+
+void Timers::adopt(Slot &s) noexcept {
+  Lock lock(lock_);
+  cold(s).due = Deadline{};
+}
+
+bool Timers::due_at(Slot &s, uint32_t generation, uint64_t *ret_at) noexcept {
+  Lock lock(lock_);
+  if (!is_live(s, generation)) return false;
+  *ret_at = cold(s).due.at;
+  return true;
+}
+
+bool Timers::set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept {
+  Lock lock(lock_);
+  if (!is_live(s, generation)) return false;
+  s.interest.store(static_cast<uint32_t>(std::min<uint64_t>(slack_ns, UINT32_MAX)), std::memory_order_relaxed);
+  return true;
+}
+
+// A periodic timer that could not be set anew for lack of memory: once more, from now.
+bool Timers::revive(Slot &s, uint64_t now) noexcept {
+  Lock lock(lock_);
+  Cold &k = cold(s);
+  return !k.period || k.due.is_set() || wheel_of(s).set(s.index, k.due, add_ns(now, k.period));
+}
+
+bool Timers::claim(bool nested) noexcept {
+  Lock lock(lock_);
+  if (claimed_) return nested;
+  claimed_ = true;
+  return true;
+}
+
+Slot *Timers::pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_generation, bool *ret_retry) noexcept {
+  Lock lock(lock_);
+  *ret_retry = false;
+  uint32_t id;
+  uint64_t now = monotonic_now, due;
+  bool got = monotonic_.pop(now, &id, &due);
+  if (!got && wall_.armed()) {
+    now = wall_now;
+    got = wall_.pop(now, &id, &due);
+  }
+  if (!got) {
+    publish();
+    return nullptr;
+  }
+  Slot *s = find_slot(id);
+  *ret_generation = word::generation(s->word.load(std::memory_order_relaxed));
+  const uint64_t ended = s->kind.get() == Kind::timer ? renew(*s, due - static_cast<uint32_t>(s->fd.get()), now, ret_retry) : 1;
+  const uint64_t before = s->expirations.load(std::memory_order_relaxed);
+  s->expirations.store(static_cast<uint32_t>(std::min<uint64_t>(before + ended, UINT32_MAX)), std::memory_order_relaxed);
+  return s;
+}
+
+// Sets a periodic timer anew, from when it should have fired. Answers how many periods ended.
+uint64_t Timers::renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept {
+  Cold &k = cold(s);
+  if (!k.period) return 1;
+  const uint64_t ended = 1 + (now - nominal) / k.period;
+  const uint64_t at = add_ns(nominal, ended * k.period);
+  const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
+  *ret_retry = !wheel_of(s).set(s.index, k.due, due);
+  s.fd.set(static_cast<int32_t>(due - std::min(at, due)));
+  return ended;
+}
+
+void Timers::give_up_claim(Queue &) noexcept {
+  Lock lock(lock_);
+  claimed_ = false;
+  publish();
+  if (shared_) {
+    // The kernel's timer has fired, or tells of a deadline that is gone; either way it is told anew.
+    if (programmed_ <= monotonic_ns()) programmed_ = kNever;
+    program_monotonic();
+  }
+  program_wall(wall_programmed_ != wall_.next());
+}
+
+uint64_t Timers::prepare_sleep() noexcept {
+  if (shared_) return kNever;
+  Lock lock(lock_);
+  publish();
+  sleep_until_ = hint_.load(std::memory_order_relaxed);
+  return sleep_until_;
+}
+
+uint64_t Timers::next_deadline() noexcept {
+  Lock lock(lock_);
+  publish();
+  const uint64_t next = hint_.load(std::memory_order_relaxed);
+  if (!shared_) sleep_until_ = next;
+  return next;
+}
+
+void Timers::woke() noexcept {
+  if (shared_) return;
+  Lock lock(lock_);
+  sleep_until_ = 0;
+}
+
+size_t Timers::armed() noexcept {
+  Lock lock(lock_);
+  return monotonic_.armed() + wall_.armed();
+}
+
+size_t Timers::bytes() noexcept {
+  Lock lock(lock_);
+  return monotonic_.bytes() + wall_.bytes();
+}
+
+}  // namespace torque

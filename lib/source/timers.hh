@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The due times of one domain: a wheel for the monotonic clock and one for the wall clock, and the ways to be woken.
+//
+// A domain with one worker sleeps with a timeout; one with several has a timer descriptor in its queue, so that the
+// kernel wakes one of them. The wall clock always has its descriptor, made with the first such timer: it tells when the
+// clock was set (TFD_TIMER_CANCEL_ON_SET), and that is the only way to notice.
+#pragma once
+
+#include "base/clock.hh"
+#include "base/fd.hh"
+#include "base/mutex.hh"
+#include "source/slot.hh"
+#include "timer/wheel.hh"
+
+namespace torque {
+
+class Queue;
+
+struct ResolveDeadline {
+  Deadline *operator()(uint32_t id) const noexcept;
+  void prefetch(uint32_t id) const noexcept;
+};
+
+class Timers {
+ public:
+  Timers(const Alloc &alloc, bool shared) noexcept
+      : shared_(shared), monotonic_(alloc, ResolveDeadline{}), wall_(alloc, ResolveDeadline{}) {}
+
+  // Opens what a domain of several workers needs, in an empty queue (also again, after a fork).
+  torque_err open(Queue &queue) noexcept;
+  // Makes the first wall-clock timer possible.
+  torque_err need_wall(Queue &queue) noexcept;
+
+  // Any thread; no effect (STALE, false) when the source has ended. set: *ret_wake says whether a sleeper must be woken to
+  // learn of it; an error leaves all as it was.
+  torque_err set(Slot &s, uint32_t generation, uint64_t at, uint64_t period, bool *ret_wake) noexcept;
+  bool cancel(Slot &s, uint32_t generation) noexcept;
+  bool due_at(Slot &s, uint32_t generation, uint64_t *ret_at) noexcept;  // kNever: not set
+  bool set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept;
+  // Whoever makes or ends the source. forget: cancel, and leave nothing behind for the slot's next source.
+  void adopt(Slot &s) noexcept;
+  void forget(Slot &s) noexcept;
+  bool revive(Slot &s, uint64_t now) noexcept;
+
+  // Workers of the domain. pop: the next source that is due; its expirations count has grown and a periodic one is set
+  // anew. null: none is due, or another worker is firing timers (unless nested), so that they fire one after another.
+  // claim, then pop until null: the null gives the claim up.
+  bool claim(bool nested) noexcept;
+  Slot *pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_generation, bool *ret_retry) noexcept;
+  void give_up_claim(Queue &queue) noexcept;
+  bool any() const noexcept { return hint_.load(std::memory_order_relaxed) != kNever || wall_armed(); }
+  bool any_wall() const noexcept { return wall_armed(); }
+
+  // May something be due at now? A cheap look without the lock; errs towards yes.
+  bool maybe_due(uint64_t now) const noexcept {
+    return hint_.load(std::memory_order_relaxed) <= now || wall_armed();
+  }
+  // When the sleeper must wake, and the promise that an earlier deadline set from now on wakes it. kNever: the timer
+  // descriptor will.
+  uint64_t prepare_sleep() noexcept;
+  // The next deadline of all, as monotonic time; also such a promise.
+  uint64_t next_deadline() noexcept;
+  void woke() noexcept;
+
+  size_t armed() noexcept;
+  size_t bytes() noexcept;
+  Mutex &lock_for_fork() noexcept { return lock_; }
+
+ private:
+  using Wheel1 = Wheel<ResolveDeadline>;
+  bool wall_armed() const noexcept { return wall_count_.load(std::memory_order_relaxed) != 0; }
+  Wheel1 &wheel_of(const Slot &s) noexcept REQUIRES(lock_) { return s.traits.get() & kWall ? wall_ : monotonic_; }
+  uint64_t renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept REQUIRES(lock_);
+  void publish() noexcept REQUIRES(lock_);
+  void program_monotonic() noexcept REQUIRES(lock_);
+  void program_wall(bool force) noexcept REQUIRES(lock_);
+
+  const bool shared_;  // constant: several workers
+
+  // Written under lock_, read by anyone: not later than the earliest monotonic deadline; number of wall timers.
+  std::atomic<uint64_t> hint_{kNever};
+  std::atomic<size_t> wall_count_{0};
+
+  Mutex lock_;
+  Wheel1 monotonic_ GUARDED_BY(lock_);
+  Wheel1 wall_ GUARDED_BY(lock_);
+  Fd timer_ GUARDED_BY(lock_);
+  Fd wall_timer_ GUARDED_BY(lock_);
+  uint64_t programmed_ GUARDED_BY(lock_) = kNever;       // what timer_ was told
+  uint64_t wall_programmed_ GUARDED_BY(lock_) = kNever;  // what wall_timer_ was told
+  uint64_t sleep_until_ GUARDED_BY(lock_) = 0;           // what the one worker sleeps until; 0: it is awake
+  bool claimed_ GUARDED_BY(lock_) = false;
+};
+
+}  // namespace torque

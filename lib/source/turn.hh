@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// One pass of a worker over its events. Holding a Turn is the proof of being that worker; what only the worker may
+// touch is reached through it. Turns of one thread form a chain (a driven context may be run from a callback).
+#pragma once
+
+#include <cstdint>
+
+#include "source/slot.hh"
+#include "stats/stats.hh"
+
+namespace torque {
+
+class Context;
+class Domain;
+class Strand;
+
+// Clock readings around callbacks, when the configuration asks for them.
+struct Timing {
+  Histogram callback;
+  Histogram lag;
+};
+
+struct Turn {
+  Context &context;
+  Domain &domain;
+  Counters &counters;
+  Timing *timing;          // null: off
+  int32_t worker;
+  Turn *outer;             // the turn this one is nested in, of whatever context
+  uint64_t began = 0;      // monotonic ns at which events were in hand
+  uint64_t current = 0;    // handle of the source whose callback runs, 0: none
+  Strand *strand = nullptr;  // in which it runs
+  bool postpone = false;   // torque_postpone() was called in it
+  bool spread = false;     // sources made by the callback under way go to other domains by default
+};
+
+// The innermost turn of this thread, null outside.
+Turn *current_turn() noexcept;
+Turn *set_current_turn(Turn *t) noexcept;  // answers the one before
+
+}  // namespace torque

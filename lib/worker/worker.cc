@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "worker/worker.hh"
+
+#include <sched.h>
+
+#include "source/source.hh"
+#include "stats/probes.hh"
+
+namespace torque {
+
+namespace {
+constexpr uint32_t kNestedEvents = 64;
+}
+
+Worker::~Worker() {
+  context_.alloc.put(events_, window_.ceiling() * sizeof(Ready));
+  context_.alloc.destroy(timing_);
+}
+
+torque_err Worker::open() noexcept {
+  events_ = static_cast<Ready *>(context_.alloc.get(window_.ceiling() * sizeof(Ready)));
+  if (!events_) return TORQUE_ERR_RESOURCE;
+  if (!context_.options.timing) return TORQUE_ERR_NONE;
+  timing_ = context_.alloc.make<Timing>();
+  return timing_ ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
+}
+
+uint64_t Worker::until_deadline(uint64_t timeout_ns) noexcept {
+  const uint64_t deadline = domain.timers.prepare_sleep();
+  if (deadline == kNever) return timeout_ns;
+  const uint64_t now = monotonic_ns();
+  return std::min(timeout_ns, deadline > now ? deadline - now : 0);
+}
+
+// Announced asleep: a last look, then the kernel. Whoever brings work after the look sees the sleeper and wakes it.
+uint32_t Worker::block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcept {
+  domain.fall_asleep();
+  timeout_ns = until_deadline(timeout_ns);
+  if (domain.has_work() || context_.stopping.load(std::memory_order_seq_cst)) timeout_ns = 0;
+  if (timeout_ns) counters.add(Counter::sleeps);
+  counters.add(Counter::waits);
+  const uint32_t n = domain.queue().wait(events, max, timeout_ns);
+  domain.woke_up();
+  domain.timers.woke();
+  return n;
+}
+
+uint32_t Worker::wait(Turn &t, Ready *events, uint32_t max, uint64_t timeout_ns) noexcept {
+  const auto poll = [&] {
+    t.counters.add(Counter::waits);
+    return domain.queue().wait(events, max, 0);
+  };
+  if (timeout_ns == 0 || domain.has_work()) return poll();
+  for (uint32_t tries = context_.options.driven ? 0 : patience_.tries(); tries > 0; --tries) {
+    if (const uint32_t n = poll()) return n;
+    t.counters.add(Counter::yields);
+    sched_yield();
+    const uint32_t n = poll();
+    if (n == 0) {
+      patience_.lost();
+      continue;
+    }
+    t.counters.add(Counter::yield_gains);
+    patience_.gained();
+    return n;
+  }
+  return block(events, max, timeout_ns);
+}
+
+uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
+  Ready nested[kNestedEvents];
+  Ready *events = depth_++ == 0 ? events_ : nested;
+  const uint32_t room = events == nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
+  const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
+
+  const uint32_t asked = std::min(window_.ask(siblings_idle()), room);
+  const uint32_t n = wait(t, events, asked, timeout_ns);
+  window_.got(asked, n);
+  counters.add(Counter::rounds);
+  if (n == asked) counters.add(Counter::full_windows);
+  t.began = t.timing ? monotonic_ns() : 0;
+  const uint32_t waiting = domain.postponed.length();  // what is put off from here on waits for the next round
+  TORQUE_PROBE2(round, number, n);
+
+  // Descriptors before timers: a reply that is there is served before its timeout is judged.
+  uint32_t delivered = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    if (events[i].handle <= Queue::kTimerHandle) continue;
+    ++delivered;
+    deliver(t, events[i].handle, events[i].events);
+  }
+  counters.add(Counter::events, delivered);
+  if (waiting) run_postponed(t, waiting);
+  if (domain.timers.any()) fire_timers(t, monotonic_ns());
+  run_posted(t);
+  if (siblings_idle() && domain.postponed.length() > 1) domain.poke();
+
+  --depth_;
+  return counters.get(static_cast<uint32_t>(Counter::callbacks)) - before;
+}
+
+void Worker::loop() noexcept {
+  Turn t = turn();
+  Turn *outer = set_current_turn(&t);
+  while (!context_.stopping.load(std::memory_order_acquire)) round(t, kNever);
+  domain.wake();  // the next one of this domain; each passes it on
+  set_current_turn(outer);
+}
+
+}  // namespace torque

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A worker: one thread's loop over one domain's queue. A driven context has one without a thread; who calls
+// torque_run() is it for that time.
+#pragma once
+
+#include "source/context.hh"
+#include "source/turn.hh"
+#include "worker/patience.hh"
+#include "worker/window.hh"
+
+namespace torque {
+
+class Worker {
+ public:
+  Worker(Context &context, Domain &d, uint32_t n, uint32_t window_ceiling) noexcept
+      : domain(d), number(n),
+        window_(context.options.window_min, context.options.window_max ? context.options.window_max : window_ceiling,
+                d.workers == 1),
+        context_(context) {}
+  Worker(const Worker &) = delete;
+  Worker &operator=(const Worker &) = delete;
+  ~Worker();
+
+  torque_err open() noexcept;  // takes its memory
+
+  // Constant.
+  Domain &domain;
+  const uint32_t number;
+
+  // Any thread reads.
+  Counters counters;
+  Timing *timing() const noexcept { return timing_; }
+
+  // One round: wait at most timeout_ns, serve what is ready. Answers how many callbacks ran.
+  // Thread: the worker's own.
+  uint64_t round(Turn &t, uint64_t timeout_ns) noexcept;
+  Turn turn() noexcept {
+    return {.context = context_, .domain = domain, .counters = counters, .timing = timing_,
+            .worker = static_cast<int32_t>(number), .outer = current_turn()};
+  }
+  // Round after round until the context stops.
+  void loop() noexcept;
+
+ private:
+  uint32_t wait(Turn &t, Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
+  uint32_t block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
+  uint64_t until_deadline(uint64_t timeout_ns) noexcept;
+  bool siblings_idle() const noexcept { return domain.workers > 1 && domain.sleepers() > 0; }
+
+  // Owner worker only.
+  Window window_;
+  Patience patience_;
+  Ready *events_ = nullptr;
+  uint32_t depth_ = 0;  // nested rounds; those beyond the first bring their own events
+  Timing *timing_ = nullptr;
+
+  Context &context_;
+};
+
+}  // namespace torque
