@@ -96,6 +96,7 @@ class Wheel {
           --armed_;
           *ret_id = e.id;
           if (ret_at) *ret_at = e.at;
+          if (entries_ % kTrimEvery == 0) trim();
           return true;
       }
     }
@@ -134,6 +135,7 @@ class Wheel {
 
   static constexpr size_t kGarbage = 4096;    // allowed beside twice as many as are set
   static constexpr size_t kSlackChunks = 32;  // kept unused
+  static constexpr size_t kTrimEvery = 64;    // expirations
   static constexpr size_t kBatch = 64;        // entries loaded at a time when several ticks are due
   static constexpr uint32_t kSortable = 128;  // bucket size up to which sorting is quicker than spreading
   static constexpr uint32_t kScan = 16;       // bucket size up to which next() looks closer

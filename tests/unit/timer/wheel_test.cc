@@ -422,6 +422,7 @@ void an_entry_mistaken_for_a_new_one_fires_it_neither_early_nor_twice(void **) {
   w.must_set(0, kSecond);
   w.objects[0].deadline.entry_seq = old.entry_seq;
   w.must_set(0, 3 * kSecond);
+  w.objects[0].deadline.seq = old.entry_seq;
   w.now = 2 * kSecond;
   assert_int_equal(w.pop(), -1);
   w.now = 3 * kSecond;
@@ -485,14 +486,30 @@ void setting_again_and_again_does_not_pile_up_entries(void **) {
 }
 
 void ever_earlier_past_deadlines_do_not_pile_up_either(void **) {
-  World &w = make(10);
+  World &w = make(100);
+  Random r(8);
   w.now = 100 * kSecond;
   w.pop_all();
+  for (uint32_t i = 50; i < 100; ++i) w.must_set(i, below(r, 90 * kSecond));
   for (uint64_t i = 0; i < 50000; ++i) {
-    w.must_set(static_cast<uint32_t>(i % 10), 90 * kSecond - i);
+    w.must_set(static_cast<uint32_t>(i % 50), 45 * kSecond - i * 100 - below(r, 5000));
     assert_true(w.wheel->entries() < kPile);
   }
-  assert_int_equal(w.pop_all(), 10);
+  assert_int_equal(w.pop_all(), 100);
+}
+
+void entries_of_former_owners_do_not_pile_up_at_one_time(void **) {
+  World &w = make(1);
+  for (int i = 0; i < 50000; ++i) {
+    w.must_set(0, kSecond);
+    w.cancel(0);
+    w.objects[0].deadline = Deadline{};
+    assert_true(w.wheel->entries() < kPile);
+  }
+  w.must_set(0, kSecond);
+  w.now = kSecond;
+  assert_int_equal(w.pop(), 0);
+  assert_int_equal(w.pop(), -1);
 }
 
 void a_timeout_moved_by_every_request_needs_one_entry(void **) {
@@ -552,6 +569,18 @@ void memory_goes_when_a_crowd_of_one_instant_has_fired(void **) {
   uint32_t id;
   assert_false(w.wheel->pop(kSecond, &id));
   assert_true(w.memory.out < 20000);
+}
+
+void memory_goes_while_a_late_crowd_is_served(void **) {
+  World &w = make(50000);
+  Random r(9);
+  w.now = kSecond;
+  w.pop_all();
+  for (uint32_t i = 0; i < 50000; ++i) w.must_set(i, below(r, kSecond));
+  const size_t peak = w.wheel->bytes();
+  for (int i = 0; i < 49900; ++i) assert_true(w.pop() >= 0);
+  assert_true(w.wheel->bytes() < peak / 16);
+  assert_int_equal(w.wheel->bytes(), w.memory.out);
 }
 
 // -- no memory
@@ -652,10 +681,12 @@ int main() {
       TEST(a_postponed_or_cancelled_timer_wakes_nobody),
       TEST(setting_again_and_again_does_not_pile_up_entries),
       TEST(ever_earlier_past_deadlines_do_not_pile_up_either),
+      TEST(entries_of_former_owners_do_not_pile_up_at_one_time),
       TEST(a_timeout_moved_by_every_request_needs_one_entry),
       TEST(memory_goes_when_a_million_is_cancelled),
       TEST(memory_goes_when_a_million_has_fired),
       TEST(memory_goes_when_a_crowd_of_one_instant_has_fired),
+      TEST(memory_goes_while_a_late_crowd_is_served),
       TEST(a_set_without_memory_leaves_the_old_deadline),
       TEST(any_failed_allocation_loses_nothing),
       TEST(a_crowded_tick_is_served_in_order_without_memory),
