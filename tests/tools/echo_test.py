@@ -62,9 +62,12 @@ class Server:
             expect(status == 0, f"exit status {status}")
             expect(SUMMARY.search(self.output), f"no summary in {self.output!r}")
 
-    def connect(self):
-        peer = socket.create_connection(self.address, PATIENCE)
+    def connect(self, receive_buffer=None):
+        peer = socket.socket(socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET)
+        if receive_buffer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         peer.settimeout(PATIENCE)
+        peer.connect(self.address)
         return peer
 
     def descriptors(self):
@@ -154,7 +157,7 @@ def two_hundred_at_once(*options):
 def a_reader_that_starts_late(*options):
     """More than the sockets of both sides hold, before the first byte is read: the server must stop reading, and go on."""
     data = noise(8 << 20)
-    with Server(*options) as server, server.connect() as peer:
+    with Server(*options) as server, server.connect(receive_buffer=1 << 16) as peer:
         writer = threading.Thread(target=lambda: (peer.sendall(data), peer.shutdown(socket.SHUT_WR)))
         writer.start()
         time.sleep(0.5)
@@ -164,14 +167,13 @@ def a_reader_that_starts_late(*options):
 
 
 def a_slow_reader_beside_others(*options):
-    data = noise(1 << 20)
-    with Server(*options) as server, server.connect() as slow:
-        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    data = noise(16 << 20)
+    with Server(*options) as server, server.connect(receive_buffer=1 << 16) as slow:
         writer = threading.Thread(target=lambda: slow.sendall(data))
         writer.start()
         back = bytearray()
         while len(back) < len(data):
-            back += read_exactly(slow, min(64 << 10, len(data) - len(back)))
+            back += read_exactly(slow, min(512 << 10, len(data) - len(back)))
             with server.connect() as other:
                 other.sendall(b"meanwhile")
                 expect(read_exactly(other, 9) == b"meanwhile", "another connection gets something else")
@@ -278,7 +280,7 @@ def run(*arguments):
 
 def bad_options_are_refused():
     for arguments in (["-p", "65536"], ["-p", "x"], ["-p", ""], ["-p", "-1"], ["-t", "4097"], ["-t", "two"], ["-p"],
-                      ["--sharing", "nothing"], ["--listen", "all"], ["--bind", "nowhere"], ["--bind", ""], ["--no"],
+                      ["--sharing", "nothing"], ["--listen", "all"], ["--bind", "nowhere"], ["--bind", ""], ["--nothing"],
                       ["-x"], ["argument"], ["--driven", "-t", "2"]):
         done = run(*arguments)
         expect(done.returncode == 2, f"{arguments}: status {done.returncode}")
