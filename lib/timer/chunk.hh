@@ -15,7 +15,7 @@ struct Entry {
   uint32_t seq;
 };
 
-// With malloc's header a quarter of a kilobyte. 7 entries cost 5 % more time at 10^6 timers, 31 gain nothing.
+// With malloc's header a quarter of a kilobyte: four cache lines, and not too much where a bucket has one entry.
 struct Chunk {
   static constexpr uint32_t kRoom = 15;
   Chunk *older;

@@ -71,7 +71,7 @@ class Near {
 
   // Appends a bucket that is later than the whole run. Returns: false when there is no memory; nothing has changed.
   [[nodiscard]] bool load(const Bucket &b, uint32_t newest) noexcept {
-    if (pos_ == run_.size()) restart(b.n);
+    if (pos_ == run_.size()) start_over();
     const size_t old = run_.size();
     const size_t need = old + b.n;
     if (need > run_.capacity() && !run_.reserve(std::max({need, run_.capacity() * 2, kKeep}))) return false;
@@ -92,10 +92,9 @@ class Near {
   }
   // Gives memory back. Requires: empty.
   void release() noexcept {
+    start_over();
     if (run_.capacity() > kKeep) run_.release();
     if (late_.capacity() > kKeep) late_.release();
-    run_.clear();
-    pos_ = 0;
   }
 
  private:
@@ -104,10 +103,9 @@ class Near {
     bool operator()(const Entry &a, const Entry &b) const noexcept { return Before{newest}(b, a); }
   };
 
-  void restart(size_t need) noexcept {
+  void start_over() noexcept {
     run_.clear();
     pos_ = 0;
-    if (run_.capacity() > kKeep && need < run_.capacity() / 4) run_.release();
   }
   // Oldest first, so that equal deadlines mostly lie in order already. Requires: capacity.
   void append(const Bucket &b) noexcept {
