@@ -12,6 +12,7 @@ torque_check(symbols ${checks}/symbols ${PROJECT_SOURCE_DIR} $<TARGET_FILE:torqu
 torque_check(static-inits ${checks}/static-inits $<TARGET_FILE:torque_static>)
 torque_check(needed ${checks}/needed $<TARGET_FILE:torque>)
 torque_check(man ${checks}/man ${PROJECT_SOURCE_DIR} $<TARGET_FILE:torque> ${tools})
+torque_check(examples ${checks}/examples ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILER})
 torque_check(abi ${checks}/abi ${PROJECT_SOURCE_DIR} $<TARGET_FILE:torque>)
 torque_check(words ${checks}/words ${PROJECT_SOURCE_DIR})
 torque_check(standalone ${checks}/standalone ${PROJECT_SOURCE_DIR})
