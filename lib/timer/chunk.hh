@@ -15,10 +15,13 @@ struct Entry {
   uint32_t seq;
 };
 
-// With malloc's header a quarter of a kilobyte: four cache lines, and not too much where a bucket has one entry.
+struct Slab;
+
+// A quarter of a kilobyte: not too much where a bucket has one entry.
 struct Chunk {
   static constexpr uint32_t kRoom = 15;
   Chunk *older;
+  Slab *slab;
   Entry entry[kRoom];
 };
 
@@ -27,47 +30,98 @@ inline void prefetch_chunk(const Chunk *c) noexcept {
   for (size_t i = 0; i < sizeof(Chunk); i += 64) __builtin_prefetch(p + i, 1);
 }
 
+// Chunks that are allocated together: about a page, for more would be held back by the last chunk in use.
+struct Slab {
+  static constexpr uint32_t kChunks = 16;
+  Slab *next;  // in the ring of slabs that are not full
+  Slab *prev;
+  Chunk *free;     // given back
+  uint32_t used;   // chunks that are out
+  uint32_t fresh;  // chunks from here on were never out: reserved, but not touched
+  Chunk chunk[kChunks];
+};
+
 // Only reserve() asks the allocator, so whoever has reserved enough cannot fail later.
 class ChunkPool {
  public:
   explicit ChunkPool(const Alloc &alloc) noexcept : alloc_(&alloc) {}
   ChunkPool(const ChunkPool &) = delete;
   ChunkPool &operator=(const ChunkPool &) = delete;
+  // Requires: all chunks were given back.
   ~ChunkPool() { trim(0); }
 
   // Holds at least n chunks, used ones included, or says that there is no memory.
   [[nodiscard]] bool reserve(size_t n) noexcept {
     while (held_ < n) {
-      Chunk *c = static_cast<Chunk *>(alloc_->get(sizeof(Chunk), alignof(Chunk)));
-      if (!c) return false;
-      ++held_;
-      give(c);
+      Slab *s = static_cast<Slab *>(alloc_->get(sizeof(Slab), alignof(Slab)));
+      if (!s) return false;
+      s->free = nullptr;
+      s->used = s->fresh = 0;
+      link_last(s);
+      held_ += Slab::kChunks;
     }
     return true;
   }
-  // Gives unused chunks back until no more than n are held.
+  // Gives unused slabs back as long as n chunks remain.
   void trim(size_t n) noexcept {
-    while (held_ > n && free_) {
-      alloc_->put(take(), sizeof(Chunk));
-      --held_;
+    while (first_ && first_->prev->used == 0 && held_ >= n + Slab::kChunks) {
+      Slab *s = first_->prev;
+      unlink(s);
+      alloc_->put(s, sizeof(Slab));
+      held_ -= Slab::kChunks;
     }
   }
-  // The next one to be taken is fetched into the cache by then: it has mostly not been touched for long.
+  // Requires: fewer are out than were reserved.
   Chunk *take() noexcept {
-    Chunk *c = free_;
-    free_ = c->older;
-    if (free_) prefetch_chunk(free_);
+    Slab *s = first_;
+    Chunk *c = s->free;
+    if (c) {
+      s->free = c->older;
+      // The next one has mostly not been touched for long.
+      if (s->free) prefetch_chunk(s->free);
+    } else {
+      c = &s->chunk[s->fresh++];
+      c->slab = s;
+    }
+    if (++s->used == Slab::kChunks) unlink(s);
     return c;
   }
   void give(Chunk *c) noexcept {
-    c->older = free_;
-    free_ = c;
+    Slab *s = c->slab;
+    c->older = s->free;
+    s->free = c;
+    if (s->used-- == Slab::kChunks) link_first(s);
+    if (s->used == 0 && s != first_->prev) {
+      unlink(s);
+      link_last(s);
+    }
   }
   size_t held() const noexcept { return held_; }
+  size_t bytes() const noexcept { return held_ / Slab::kChunks * sizeof(Slab); }
 
  private:
+  // Those in use come first, so that the others may become free to go.
+  void link_last(Slab *s) noexcept {
+    if (!first_) {
+      first_ = s->next = s->prev = s;
+      return;
+    }
+    s->next = first_;
+    s->prev = first_->prev;
+    s->prev->next = s->next->prev = s;
+  }
+  void link_first(Slab *s) noexcept {
+    link_last(s);
+    first_ = s;
+  }
+  void unlink(Slab *s) noexcept {
+    if (first_ == s) first_ = s->next == s ? nullptr : s->next;
+    s->next->prev = s->prev;
+    s->prev->next = s->next;
+  }
+
   const Alloc *alloc_;
-  Chunk *free_ = nullptr;
+  Slab *first_ = nullptr;
   size_t held_ = 0;
 };
 

@@ -116,7 +116,7 @@ class Wheel {
 
   size_t armed() const noexcept { return armed_; }
   // Memory held beside the object itself.
-  size_t bytes() const noexcept { return pool_.held() * sizeof(timer::Chunk) + near_.capacity() * sizeof(Entry); }
+  size_t bytes() const noexcept { return pool_.bytes() + near_.capacity() * sizeof(Entry); }
   // Entries held, the garbage included: for statistics and tests.
   size_t entries() const noexcept { return entries_; }
 

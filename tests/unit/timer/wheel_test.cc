@@ -613,11 +613,11 @@ void short_life(World &w, uint64_t seed) {
 }
 
 void any_failed_allocation_loses_nothing(void **) {
-  for (uint64_t seed = 1; seed <= 3; ++seed) {
+  for (uint64_t seed = 1; seed <= 8; ++seed) {
     World &calm = make(400);
     short_life(calm, seed);
     const size_t calls = calm.memory.calls;
-    assert_true(calls > 100);
+    assert_true(calls > 20);
     for (size_t n = 0; n < calls; ++n)
       for (const size_t how_many : {size_t{1}, size_t{5}, SIZE_MAX - n}) {
         World &w = make(400);
