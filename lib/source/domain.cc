@@ -14,8 +14,11 @@ torque_err Domain::open() noexcept {
 }
 
 torque_err Domain::reopen() noexcept {
-  const torque_err err = queue_->reopen();
-  return err ? err : timers.open(*queue_);
+  torque_err err = queue_->reopen();
+  if (!err) err = timers.open(*queue_);
+  poked_.store(false, std::memory_order_relaxed);  // that wake-up stayed with the parent
+  if (!err && has_work()) poke();
+  return err;
 }
 
 void Domain::wake() noexcept {

@@ -47,10 +47,9 @@ class Domain {
   // Around a wait. A sleeper announces itself and looks for work once more after that: either it sees the work, or who
   // published it sees the sleeper.
   void fall_asleep() noexcept { sleepers_.fetch_add(1, std::memory_order_seq_cst); }
-  void woke_up() noexcept {
-    sleepers_.fetch_sub(1, std::memory_order_relaxed);
-    if (poked_.load(std::memory_order_relaxed)) poked_.exchange(false, std::memory_order_acq_rel);
-  }
+  void woke_up() noexcept { sleepers_.fetch_sub(1, std::memory_order_relaxed); }
+  // Whoever takes a wake-up out of the queue says so, sleeper or not, before it looks for work: the next poke() wakes.
+  void poke_taken() noexcept { poked_.exchange(false, std::memory_order_acq_rel); }
   uint32_t sleepers() const noexcept { return sleepers_.load(std::memory_order_relaxed); }
   bool has_work() const noexcept { return postponed.length() != 0 || posted.length() != 0; }
   bool poked() const noexcept { return poked_.load(std::memory_order_acquire); }
@@ -65,7 +64,7 @@ class Domain {
   // Any thread, seq_cst on both sides of poke() and fall_asleep(). A driven context that nobody runs counts as asleep:
   // its descriptor must become readable.
   std::atomic<uint32_t> sleepers_;
-  std::atomic<bool> poked_{false};
+  std::atomic<bool> poked_{false};  // a wake-up is on its way into the queue, or in it
 
   const Alloc &alloc_;
   Queue *queue_ = nullptr;

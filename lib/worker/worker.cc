@@ -82,6 +82,10 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   const uint32_t waiting = domain.postponed.length();  // what is put off from here on waits for the next round
   TORQUE_PROBE2(round, number, n);
 
+  for (uint32_t i = 0; i < n; ++i) {
+    if (events[i].handle == Queue::kWakeHandle) domain.poke_taken();
+  }
+
   // Descriptors before timers: a reply that is there is served before its timeout is judged.
   uint32_t delivered = 0;
   for (uint32_t i = 0; i < n; ++i) {
