@@ -37,7 +37,7 @@ int reset(void **) {
 void trimming_keeps_what_was_asked_for(void **) {
   ChunkPool pool(counted);
   assert_true(pool.reserve(1000));
-  for (size_t n : {999, 500, 17, 16, 1}) {
+  for (size_t n : {size_t{999}, size_t{500}, size_t{17}, size_t{16}, size_t{1}}) {
     pool.trim(n);
     assert_true(pool.held() >= n);
     assert_true(pool.held() < n + Slab::kChunks);
