@@ -145,10 +145,13 @@ struct torque_config *shape_config(const struct shape *shape) {
 
 static void *nothing(void *arg) { return arg; }
 
-/* A sanitizer's own thread starts with the first one of ours; it is not a leak. */
+/* A sanitizer's own thread starts with the first one of ours; it is not a leak. Once, and until ours is gone. */
 static void wake_sanitizer(void) {
+  static int awake;
   pthread_t t;
-  if (!pthread_create(&t, NULL, nothing, NULL)) pthread_join(t, NULL);
+  if (awake || pthread_create(&t, NULL, nothing, NULL)) return;
+  awake = !pthread_join(t, NULL);
+  for (int i = 0; i < 100 && threads_alive() > 1; i++) nap();
 }
 
 int fixture_up(void **state) {
