@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Falling asleep and being woken: posted work, the number of sleepers, the flag that saves wake-ups, the eventfd.
- * Mirrors lib/source/domain.hh: poke, fall_asleep, woke_up, has_work; posted.hh: put, run_batch; lib/worker/worker.cc:
- * wait, block, loop; and lib/api/run.cc: enter, leave.
+ * Mirrors lib/source/domain.hh: poke, poke_taken, fall_asleep, woke_up, has_work; posted.hh: put, run_batch; lib/worker/worker.cc:
+ * round, wait, block, loop; and lib/api/run.cc: enter, leave.
  *
  * Poster: publishes the work, then looks for sleepers. Sleeper: announces itself, then looks for work once more. Both in
  * one total order, so that one of the two sees the other. What a weaker order allows is what the two mutants do that
@@ -88,6 +88,7 @@ active [WORKERS] proctype Worker()
 #endif
 
 end:
+next:
     do
     :: stopping ->
         /* One edge reaches one worker: each that leaves wakes the next. */
@@ -125,7 +126,7 @@ end:
             blocked++;
 endwait:    atomic {
                 if
-                :: edge -> edge = false
+                :: edge -> edge = false; takes = true
                 :: other -> other = false
                 fi;
                 blocked--
@@ -133,10 +134,9 @@ endwait:    atomic {
         fi;
         sleepers--;
 #ifndef BUG_WOKEN_KEEPS_POKED
-        poked = false;
+        if :: takes -> poked = false :: else fi;
 #endif
-next:
-        skip
+        takes = false
     od
 }
 
@@ -153,7 +153,6 @@ endwait:
     :: edge || other ->                          /* the descriptor is readable */
 pass:
         sleepers--;                              /* enter: posts of now on are seen by the look at the deadline */
-        poked = false;
         atomic { takes = edge; edge = false; other = false };
 #ifndef BUG_POLL_KEEPS_POKED
         if :: takes -> poked = false; takes = false :: else fi;
