@@ -62,12 +62,6 @@ torque_err torque::start_source(uint64_t source) noexcept {
   if (const torque_err err = context.usable()) return err;
   if (const torque_err err = context.ensure_started()) return err;
   Slot &s = *v.slot;
-  // Descriptors are the only ones whose queue may still be chosen: nothing else of theirs belongs to a domain.
-  if (v.kind == Kind::fd || v.kind == Kind::event) {
-    Domain *d = s.place.get() == TORQUE_PLACE_DEFAULT ? v.domain : context.pick(s.place.get());
-    if (!d) return TORQUE_ERR_INVAL;
-    s.domain.set(d);
-  }
   switch (v.kind) {
     case Kind::fd: return start_fd(context, s, source);
     case Kind::signal: return start_signal(context, s, source);
@@ -130,11 +124,9 @@ torque_err torque_source_set_strand(torque_source source, struct torque_strand *
 torque_err torque_source_set_placement(torque_source source, int32_t place) {
   Seen v;
   if (const torque_err err = look_new(source, &v)) return err;
-  if (v.kind != Kind::fd && v.kind != Kind::event && v.kind != Kind::listener) return TORQUE_ERR_KIND;
-  if (place < TORQUE_PLACE_FAR || place >= static_cast<int32_t>(v.domain->context.domain_count())) {
-    return TORQUE_ERR_INVAL;
-  }
-  v.slot->place.set(static_cast<int16_t>(place));
+  Domain *d = v.domain->context.pick(place);
+  if (!d) return TORQUE_ERR_INVAL;
+  move_to(*v.slot, *d);
   return TORQUE_ERR_NONE;
 }
 

@@ -49,7 +49,7 @@ torque_err torque_timer_set_slack(torque_source source, uint64_t slack_ns) {
   Seen v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
-  return v.domain->timers.set_slack(*v.slot, generation_of(source), slack_ns) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+  return timers_of(*v.slot).set_slack(*v.slot, generation_of(source), slack_ns) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
 }
 
 torque_err torque_timer_cancel(torque_source source) { return cancel_timer(source); }
@@ -60,7 +60,7 @@ torque_err torque_timer_remaining(torque_source source, uint64_t *ret_ns) {
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
   uint64_t due;
-  if (!v.domain->timers.due_at(*v.slot, generation_of(source), &due)) return TORQUE_ERR_STALE;
+  if (!timers_of(*v.slot).due_at(*v.slot, generation_of(source), &due)) return TORQUE_ERR_STALE;
   const uint64_t now = v.traits & kWall ? realtime_ns() : monotonic_ns();
   *ret_ns = due == kNever ? kNever : due > now ? due - now : 0;
   return TORQUE_ERR_NONE;

@@ -67,7 +67,7 @@ Domain *Context::pick(int32_t place) noexcept {
   if (place < TORQUE_PLACE_FAR) return nullptr;
   Domain *best = domains_[0];
   for (uint32_t i = 1; i < domain_count_; ++i) {
-    if (domains_[i]->slots.live() < best->slots.live()) best = domains_[i];
+    if (domains_[i]->load.load(std::memory_order_relaxed) < best->load.load(std::memory_order_relaxed)) best = domains_[i];
   }
   return best;
 }

@@ -41,6 +41,7 @@ class Descriptors {
     uint64_t *owner_;
   };
 
+  static constexpr bool possible(int fd) noexcept { return fd >= 0 && fd < 1 << 30; }
   // Makes room for a number; false: no memory. Room, once made, stays.
   bool reserve(int fd) noexcept;
 

@@ -32,6 +32,9 @@ class Domain {
   const uint32_t workers;
   Queue &queue() noexcept { return *queue_; }
 
+  // Sources that are served here, for placing new ones. Relaxed: a hint.
+  std::atomic<int64_t> load{0};
+
   SlotPool slots;
   Timers timers;
   Postponed postponed;

@@ -37,6 +37,7 @@ Trigger trigger_of(uint8_t traits) noexcept {
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
   const int fd = s.fd.get();
+  if (!Descriptors::possible(fd)) return TORQUE_ERR_SYSCALL + EBADF;
   if (!context.descriptors.reserve(fd)) return TORQUE_ERR_RESOURCE;
   Previous before;
   torque_err err;
@@ -45,7 +46,7 @@ torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
     Descriptors::Entry entry(context.descriptors, fd);
     before = previous_owner(entry, handle);
     // Where the number is registered, or was: there the kernel can tell which.
-    if (before.domain && s.kind.get() == Kind::fd) s.domain.set(before.domain);
+    if (before.domain && s.kind.get() == Kind::fd) move_to(s, *before.domain);
     if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
     Domain &d = *s.domain.get();
     const uint32_t interest = s.interest.load(std::memory_order_relaxed);

@@ -58,8 +58,8 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   Fd fd;
   if (const torque_err err = socket_for(l, i, &fd)) return err;
   Slot *s;
-  const int32_t place = l.parts == 1 ? parent.place.get() : static_cast<int32_t>(i);
-  torque_err err = create(context, Kind::acceptor, place, &s);
+  const uint32_t place = l.parts == 1 ? parent.domain.get()->index : i;
+  torque_err err = create(context, Kind::acceptor, static_cast<int32_t>(place), &s);
   if (err) return err;
   s->domain.get()->timers.adopt(*s);
   hold_too(parent);

@@ -67,7 +67,6 @@ struct alignas(64) Slot {
   uint32_t index;           // constant for ever
   Steady<Kind> kind;
   Steady<uint8_t> traits;
-  Steady<int16_t> place;    // TORQUE_PLACE_*, or the domain's number, until it starts
 
   // Descriptors: the events asked for; written under the entry lock, relaxed readers may see the old value for one event.
   // Timers: the slack in ns, under the timer lock.

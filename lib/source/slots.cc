@@ -192,7 +192,6 @@ Slot *SlotPool::take() noexcept {
   s.fd.set(-1);
   s.kind.set(Kind::event);
   s.traits.set(0);
-  s.place.set(TORQUE_PLACE_DEFAULT);
   s.interest.store(0, std::memory_order_relaxed);
   s.next = s.prev = kNoSlot;
   s.strand_events = 0;

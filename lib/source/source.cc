@@ -41,6 +41,7 @@ void finish(Slot &s, uint64_t w) noexcept {
   if (kind == Kind::listener) free_listener(context, s);
   if (strand) strand->unref();
   const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
+  d.load.fetch_sub(1, std::memory_order_relaxed);
   SlotPool &pool = *chunk_of(s)->pool;
   pool.give(s);
   if (last & WAITER) wake_waiters(s.index);
@@ -53,9 +54,9 @@ void dismantle(const Seen &v, uint64_t handle) noexcept {
     case Kind::hub: detach_fd(v, handle); break;
     case Kind::acceptor:
       detach_fd(v, handle);
-      v.domain->timers.forget(*v.slot);
+      timers_of(*v.slot).forget(*v.slot);
       break;
-    case Kind::timer: v.domain->timers.forget(*v.slot); break;
+    case Kind::timer: timers_of(*v.slot).forget(*v.slot); break;
     case Kind::signal: end_signal(*v.slot); break;
     case Kind::listener: end_listener(*v.slot); break;
     case Kind::event:
@@ -117,7 +118,7 @@ uint32_t settle(Turn &t, Slot &s, uint64_t handle, uint32_t events, bool again, 
       return 0;
     }
     if (again || ((w & AGAIN) && !may_rerun)) {
-      run_again_later(t, s, again ? events & ~uint32_t{TORQUE_TRIGGER} : 0);
+      run_again_later(t, s, again ? events : 0);
       return 0;
     }
     if (w & AGAIN) {
@@ -159,13 +160,14 @@ bool run(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
 uint32_t wanted(const Slot &s, uint32_t events) noexcept {
   const Kind kind = s.kind.get();
   if (kind != Kind::fd) return events;
+  if (events & TORQUE_TRIGGER) return events;  // by torque_trigger(): whatever it said
   const uint32_t interest = s.interest.load(std::memory_order_relaxed);
-  return events & (interest ? interest | kAlwaysTold : uint32_t{TORQUE_TRIGGER});
+  return interest ? events & (interest | kAlwaysTold) : 0;
 }
 
 void serve_concurrent(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   if (state(s.word.load(std::memory_order_acquire)) != RETIRED && wanted(s, events)) {
-    if (run(t, s, handle, wanted(s, events))) (void)activate(handle, events & ~uint32_t{TORQUE_TRIGGER});
+    if (run(t, s, handle, wanted(s, events))) (void)activate(handle, events);
   }
   drop(s);
 }
@@ -199,9 +201,18 @@ torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexce
   Slot *s = d->slots.take();
   if (!s) return TORQUE_ERR_RESOURCE;
   s->kind.set(kind);
+  d->load.fetch_add(1, std::memory_order_relaxed);
   *ret = s;
   return TORQUE_ERR_NONE;
 }
+
+void move_to(Slot &s, Domain &d) noexcept {
+  s.domain.get()->load.fetch_sub(1, std::memory_order_relaxed);
+  d.load.fetch_add(1, std::memory_order_relaxed);
+  s.domain.set(&d);
+}
+
+Timers &timers_of(const Slot &s) noexcept { return chunk_of(s)->pool->owner.timers; }
 
 bool arm_word(Slot &s, uint32_t gen) noexcept {
   uint64_t w = s.word.load(std::memory_order_acquire);
@@ -334,11 +345,11 @@ uint32_t run_postponed(Turn &t, uint32_t limit) noexcept {
   return ran;
 }
 
-uint64_t fire_timers(Turn &t, uint64_t now) noexcept {
+uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too) noexcept {
   Timers &timers = t.domain.timers;
   const bool only_worker = t.domain.workers == 1;
   if (!timers.maybe_due(now) || !timers.claim(only_worker)) return 0;
-  const uint64_t wall = timers.any_wall() ? realtime_ns() : 0;
+  const uint64_t wall = wall_too && timers.any_wall() ? realtime_ns() : 0;
   uint64_t fired = 0;
   // Callbacks may set timers into the past for ever; each round serves as many as there were.
   for (size_t left = timers.armed(); left > 0; --left) {
@@ -346,7 +357,9 @@ uint64_t fire_timers(Turn &t, uint64_t now) noexcept {
     bool retry;
     Slot *s = timers.pop(now, wall, &gen, &retry);
     if (!s) break;
-    deliver(t, handle_of(gen, s->index), kTimerEvent | (retry ? uint32_t{TORQUE_ERROR} : 0u));
+    const uint32_t events = kTimerEvent | (retry ? uint32_t{TORQUE_ERROR} : 0u);
+    if (s->domain.look() == &t.domain) deliver(t, handle_of(gen, s->index), events);
+    else (void)activate(handle_of(gen, s->index), events);  // it was placed in another domain
     ++fired;
   }
   timers.give_up_claim(t.domain.queue());

@@ -32,6 +32,10 @@ torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexce
 inline uint64_t handle_of(const Slot &s) noexcept {
   return handle_of(word::generation(s.word.load(std::memory_order_relaxed)), s.index);
 }
+// Moves a source that has not started to another domain.
+void move_to(Slot &s, Domain &d) noexcept;
+// Whose wheel its deadline lies in: that of the domain that made it, wherever it is served.
+Timers &timers_of(const Slot &s) noexcept;
 // NEW -> ARMED; false: it was not NEW any more.
 bool arm_word(Slot &s, uint32_t generation) noexcept;
 bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after a failed start
@@ -53,7 +57,8 @@ torque_err activate(uint64_t handle, uint32_t events) noexcept;
 void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept;
 // At most limit sources of the postponed list. Answers how many.
 uint32_t run_postponed(Turn &t, uint32_t limit) noexcept;
-uint64_t fire_timers(Turn &t, uint64_t now) noexcept;
+// Those due by now; wall_too: also those of the wall clock.
+uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too) noexcept;
 uint64_t run_posted(Turn &t) noexcept;
 // Runs the callback of a source that this thread holds, until nothing is left or it is postponed, and gives it up.
 void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept;

@@ -15,8 +15,8 @@ torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t f
   if (!(flags & TORQUE_TIMER_ABSOLUTE)) when = add_ns(v.traits & kWall ? realtime_ns() : monotonic_ns(), when);
   arm_word(*v.slot, generation_of(handle));
   bool wake;
-  const torque_err err = v.domain->timers.set(*v.slot, generation_of(handle), when, period, &wake);
-  if (wake) v.domain->poke();
+  const torque_err err = timers_of(*v.slot).set(*v.slot, generation_of(handle), when, period, &wake);
+  if (wake) chunk_of(*v.slot)->pool->owner.poke();
   return err;
 }
 
@@ -24,14 +24,14 @@ torque_err cancel_timer(uint64_t handle) noexcept {
   Seen v;
   if (!look(handle, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
-  return v.domain->timers.cancel(*v.slot, generation_of(handle)) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+  return timers_of(*v.slot).cancel(*v.slot, generation_of(handle)) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
 }
 
 bool run_timer(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   const uint32_t ended = s.expirations.exchange(0, std::memory_order_relaxed);
   // None: it was cancelled or set anew after it became due.
   if (ended) reinterpret_cast<torque_timer_fn *>(s.fn)(handle, ended, s.arg.get());
-  Timers &timers = s.domain.get()->timers;
+  Timers &timers = timers_of(s);
   if (t.postpone) s.expirations.fetch_add(ended, std::memory_order_relaxed);
   if ((s.traits.get() & kRemoveAfter) && ended && !t.postpone) {
     uint64_t due;

@@ -50,7 +50,7 @@ uint32_t Worker::wait(Turn &t, Ready *events, uint32_t max, uint64_t timeout_ns)
     t.counters.add(Counter::waits);
     return domain.queue().wait(events, max, 0);
   };
-  if (timeout_ns == 0 || domain.has_work()) return poll();
+  if (timeout_ns == 0 || behind_ || domain.has_work()) return poll();
   for (uint32_t tries = context_.options.driven ? 0 : patience_.tries(); tries > 0; --tries) {
     if (const uint32_t n = poll()) return n;
     t.counters.add(Counter::yields);
@@ -65,6 +65,26 @@ uint32_t Worker::wait(Turn &t, Ready *events, uint32_t max, uint64_t timeout_ns)
     return n;
   }
   return block(events, max, timeout_ns);
+}
+
+// A timeout is judged when every descriptor that was ready before it has been served. After a retrieval that was not
+// full that is so for all; while retrievals are full it is so, the kernel's list being first in first out, for those due
+// when as many events ago as there are sources.
+uint64_t Worker::timers_due_by(uint32_t asked, uint32_t n, bool *ret_all) noexcept {
+  const uint64_t now = monotonic_ns();
+  *ret_all = n < asked;
+  if (*ret_all) {
+    owed_ = 0;
+    return now;
+  }
+  if (owed_ > n) {
+    owed_ -= n;
+    return 0;
+  }
+  const uint64_t due_by = owed_ ? horizon_ : 0;
+  horizon_ = now;
+  owed_ = static_cast<uint64_t>(std::max<int64_t>(domain.load.load(std::memory_order_relaxed), 1));
+  return due_by;
 }
 
 uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
@@ -95,7 +115,13 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   }
   counters.add(Counter::events, delivered);
   if (waiting) run_postponed(t, waiting);
-  if (domain.timers.any()) fire_timers(t, monotonic_ns());
+  behind_ = false;
+  if (domain.timers.any()) {
+    bool all;
+    const uint64_t due_by = timers_due_by(asked, n, &all);
+    fire_timers(t, due_by, all);
+    behind_ = !all;
+  }
   run_posted(t);
   if (siblings_idle() && domain.postponed.length() > 1) domain.poke();
 
