@@ -81,7 +81,14 @@ static void *send_signal(void *arg) {
   return NULL;
 }
 
-static void in_thread(pthread_t *t, void *(*body)(void *), void *arg) { CHECK(pthread_create(t, NULL, body, arg) == 0); }
+/* Threads of a program leave termination signals to torque_block(), see torque_sigmask(). */
+static void in_thread(pthread_t *t, void *(*body)(void *), void *arg) {
+  sigset_t all, old;
+  sigfillset(&all);
+  CHECK(pthread_sigmask(SIG_BLOCK, &all, &old) == 0);
+  CHECK(pthread_create(t, NULL, body, arg) == 0);
+  CHECK(pthread_sigmask(SIG_SETMASK, &old, NULL) == 0);
+}
 
 struct plan {
   const struct shape *shape;

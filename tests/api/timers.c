@@ -228,11 +228,14 @@ static void slack_lets_deadlines_coincide(void **state) {
   assert_int_equal(different, 0);
 }
 
-static void a_slack_of_hours_is_refused(void **state) {
+static void a_slack_of_hours_counts_as_some_seconds(void **state) {
   struct fixture *f = *state;
   torque_source t = new_timer(f, fired);
-  assert_int_equal(torque_timer_set_slack(t, 4000ull * MS), 0);
-  assert_int_equal(torque_timer_set_slack(t, UINT64_MAX), TORQUE_ERR_INVAL);
+  uint64_t left = 0;
+  assert_int_equal(torque_timer_set_slack(t, UINT64_MAX), 0);
+  assert_int_equal(torque_timer_set(t, 3600ull * 1000 * MS, 0, 0), 0);
+  assert_int_equal(torque_timer_remaining(t, &left), 0);
+  assert_in_range(left, 3500ull * 1000 * MS, 3605ull * 1000 * MS);
 }
 
 static void remaining_counts_down(void **state) {
@@ -363,7 +366,7 @@ int main(void) {
       ON_EVERY(many_periods_that_ended_are_told_in_one_call),
       ON_EVERY(slack_makes_it_late_by_no_more_than_that),
       ON_EVERY(slack_lets_deadlines_coincide),
-      ON_EVERY(a_slack_of_hours_is_refused),
+      ON_EVERY(a_slack_of_hours_counts_as_some_seconds),
       ON_EVERY(remaining_counts_down),
       ON_EVERY(remove_after_the_last_expiration),
       ON_EVERY(a_timer_set_anew_by_its_callback_is_not_removed_yet),
