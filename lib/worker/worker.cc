@@ -93,6 +93,8 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   const uint32_t room = events == nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
   const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
 
+  // Due timers that wait to be judged: the event that told of them is taken, and nothing else would wake us.
+  if (owed_ && domain.timers.maybe_due(horizon_)) timeout_ns = 0;
   const uint32_t asked = std::min(window_.ask(siblings_idle()), room);
   const uint32_t n = wait(t, events, asked, timeout_ns);
   window_.got(asked, n);
