@@ -16,6 +16,25 @@ namespace {
 
 constexpr int kRerunsMax = 4;  // before a source that keeps getting events while it runs must let others run
 
+// The finalizers that this thread is in: waiting for one of their sources would never end.
+class Finishing {
+ public:
+  explicit Finishing(uint64_t handle) noexcept : handle_(handle), outer_(innermost) { innermost = this; }
+  ~Finishing() { innermost = outer_; }
+  Finishing(const Finishing &) = delete;
+  Finishing &operator=(const Finishing &) = delete;
+  static bool any(uint64_t handle) noexcept {
+    const Finishing *f = innermost;
+    while (f && f->handle_ != handle) f = f->outer_;
+    return f != nullptr;
+  }
+
+ private:
+  uint64_t handle_;
+  Finishing *outer_;
+  [[gnu::tls_model("initial-exec")]] static inline constinit thread_local Finishing *innermost = nullptr;
+};
+
 constexpr Run kRun[] = {run_fd, run_fd, run_timer, run_signal, nullptr, run_acceptor, run_strand, run_hub};
 
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
@@ -25,6 +44,14 @@ bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
 bool is_live(uint64_t w, uint32_t gen) noexcept { return generation(w) == gen && live(w); }
 
 bool concurrent(const Slot &s) noexcept { return s.traits.get() & kConcurrent; }
+
+void wait_for_end(Slot &s, uint32_t gen) noexcept {
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  while (generation(w) == gen && state(w) == RETIRED) {
+    if (!(w & WAITER) && !exchange(s, w, w | WAITER)) continue;
+    return wait_for_generation(s, gen);
+  }
+}
 
 // Requires: the word says RETIRED and nobody holds it.
 void finish(Slot &s, uint64_t w) noexcept {
@@ -37,14 +64,17 @@ void finish(Slot &s, uint64_t w) noexcept {
   if (kind == Kind::signal) free_signal(context, s);
   if (kind == Kind::acceptor) end_acceptor(s);
   Strand *strand = cold(s).strand.get();
-  if (auto *final = cold(s).final) final(handle, static_cast<int32_t>(reason(w)), s.arg.get());
+  if (auto *final = cold(s).final) {
+    const Finishing finishing(handle);
+    final(handle, static_cast<int32_t>(reason(w)), s.arg.get());
+  }
   if (kind == Kind::listener) free_listener(context, s);
   if (strand) strand->unref();
   const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
   d.load.fetch_sub(1, std::memory_order_relaxed);
-  SlotPool &pool = *chunk_of(s)->pool;
-  pool.give(s);
-  if (last & WAITER) wake_waiters(s.index);
+  const uint32_t index = s.index;
+  chunk_of(s)->pool->give(s);
+  if (last & WAITER) wake_waiters(index);
 }
 
 // What each kind must undo before its finalizer may run. The caller still holds the source.
@@ -65,9 +95,8 @@ void dismantle(const Seen &v, uint64_t handle) noexcept {
 }
 
 // To RETIRED, with the caller as one more holder. POSTPONED and the list change together.
-bool retire_word(const Seen &v, uint32_t gen, uint32_t why) noexcept {
-  Slot &s = *v.slot;
-  uint64_t w = v.word;
+bool retire_word(Slot &s, uint32_t gen, uint32_t why) noexcept {
+  uint64_t w = s.word.load(std::memory_order_acquire);
   const auto retired = [why](uint64_t from) {
     return with_reason(with_state(no_pending(from) & ~AGAIN, RETIRED), why) + kRunningOne;
   };
@@ -76,11 +105,12 @@ bool retire_word(const Seen &v, uint32_t gen, uint32_t why) noexcept {
       if (exchange(s, w, retired(w))) return true;
       continue;
     }
-    Lock lock(v.domain->postponed.lock);
+    Postponed &list = s.domain.look()->postponed;
+    Lock lock(list.lock);
     w = s.word.load(std::memory_order_acquire);
     while (is_live(w, gen) && state(w) == POSTPONED) {
       if (!exchange(s, w, retired(w))) continue;
-      v.domain->postponed.unlink(s);
+      list.unlink(s);
       return true;
     }
   }
@@ -156,10 +186,10 @@ bool run(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   return again;
 }
 
-// What of these events the source wants to hear.
+// What of these events the source wants to hear. What the program triggers is told as it says.
 uint32_t wanted(const Slot &s, uint32_t events) noexcept {
   const Kind kind = s.kind.get();
-  if (kind != Kind::fd) return events;
+  if (kind != Kind::fd || (events & TORQUE_TRIGGER)) return events;
   if (events & TORQUE_TRIGGER) return events;  // by torque_trigger(): whatever it said
   const uint32_t interest = s.interest.load(std::memory_order_relaxed);
   return interest ? events & (interest | kAlwaysTold) : 0;
@@ -232,30 +262,34 @@ bool disarm_word(Slot &s, uint32_t gen) noexcept {
 
 bool retire(uint64_t handle, uint32_t why) noexcept {
   Seen v;
-  if (!look(handle, &v) || !retire_word(v, generation_of(handle), why)) return false;
+  if (!look(handle, &v) || !retire_word(*v.slot, generation_of(handle), why)) return false;
   TORQUE_PROBE2(retire, handle, why);
+  Slot &s = *v.slot;
+  v.domain = s.domain.get();  // it may have moved until it started
   dismantle(v, handle);
-  drop(*v.slot);
+  Strand *strand = cold(s).strand.get();
+  if (strand && strand->withdraw(s)) drop(s);  // the queue's hold: nobody need come for it
+  drop(s);
   return true;
 }
 
 torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
-  Seen v;
-  if (!look(handle, &v)) return TORQUE_ERR_STALE;
   for (Turn *t = current_turn(); t; t = t->outer) {
-    if (t->current == handle) return TORQUE_ERR_DEADLOCK;
+    if (t->current == handle && handle) return TORQUE_ERR_DEADLOCK;
+  }
+  if (Finishing::any(handle)) return TORQUE_ERR_DEADLOCK;
+  Seen v;
+  if (!look(handle, &v)) {
+    // Ended by another call, which may not be over.
+    if (Slot *s = find_slot(index_of(handle))) wait_for_end(*s, generation_of(handle));
+    return TORQUE_ERR_STALE;
+  }
+  for (Turn *t = current_turn(); t; t = t->outer) {
     if (t->strand && v.kind != Kind::strand && cold(*v.slot).strand.look() == t->strand) return TORQUE_ERR_DEADLOCK;
   }
-  if (!retire(handle, why)) return TORQUE_ERR_STALE;
-  Slot &s = *v.slot;
-  uint64_t w = s.word.load(std::memory_order_acquire);
-  while (generation(w) == generation_of(handle)) {
-    if ((w & WAITER) || exchange(s, w, w | WAITER)) {
-      wait_for_generation(s, generation_of(handle));
-      break;
-    }
-  }
-  return TORQUE_ERR_NONE;
+  const bool ours = retire(handle, why);
+  wait_for_end(*v.slot, generation_of(handle));
+  return ours ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
 }
 
 void drop(Slot &s) noexcept {
@@ -281,12 +315,13 @@ torque_err activate(uint64_t handle, uint32_t events) noexcept {
         if (exchange(s, w, add_pending(w, events))) return TORQUE_ERR_NONE;
         break;
       default: {
-        Lock lock(v.domain->postponed.lock);
+        Domain &d = *s.domain.look();
+        Lock lock(d.postponed.lock);
         w = s.word.load(std::memory_order_acquire);
         if (!is_live(w, gen) || state(w) != ARMED) break;
         if (!exchange(s, w, add_pending(with_state(w, POSTPONED), events))) break;
-        v.domain->postponed.push(s);
-        v.domain->poke();
+        d.postponed.push(s);
+        d.poke();
         return TORQUE_ERR_NONE;
       }
     }
@@ -313,14 +348,15 @@ void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept {
 }
 
 void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
-  for (int reruns = 0; events; ++reruns) {
+  int reruns = 0;
+  do {
     bool again = false;
     if (state(s.word.load(std::memory_order_acquire)) != RETIRED) {
       const uint32_t told = wanted(s, events);
       if (told) again = run(t, s, handle, told);
     }
-    events = settle(t, s, handle, events, again, reruns < kRerunsMax);
-  }
+    events = settle(t, s, handle, events, again, reruns++ < kRerunsMax);
+  } while (events);
 }
 
 uint32_t run_postponed(Turn &t, uint32_t limit) noexcept {
