@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "libtorque/source.h"
 
+#include <cerrno>
+
 #include "api/handle.hh"
 
 using namespace torque;
@@ -76,6 +78,7 @@ extern "C" {
 torque_err torque_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags, torque_fd_fn *fn,
                          void *arg, torque_source *ret_source) {
   if (fd < 0) return TORQUE_ERR_INVAL;
+  if (fd >= Descriptors::kEnd) return TORQUE_ERR_SYSCALL + EBADF;
   return make_fd_source(ctx, Kind::fd, fd, events, flags, fn, arg, ret_source);
 }
 

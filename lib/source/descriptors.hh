@@ -42,7 +42,10 @@ class Descriptors {
   };
 
   static constexpr bool possible(int fd) noexcept { return fd >= 0 && fd < 1 << 30; }
-  // Makes room for a number; false: no memory. Room, once made, stays.
+  // No descriptor has this number or a higher one.
+  static constexpr int32_t kEnd = 1 << 30;
+
+  // Makes room for a number below kEnd; false: no memory. Room, once made, stays.
   bool reserve(int fd) noexcept;
 
   Mutex &lock_of(int fd) noexcept { return locks_[static_cast<uint32_t>(fd) % kLocks]; }
