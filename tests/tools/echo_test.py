@@ -29,8 +29,9 @@ def expect(condition, what):
 class Server:
     """A running torque-echo. Stopped at the end of its with-block, where its status and its summary must be right."""
 
-    def __init__(self, *options, stop=signal.SIGTERM):
-        self.process = subprocess.Popen([ECHO, "-p", "0", *options], stdout=subprocess.PIPE, text=True)
+    def __init__(self, *options, stop=signal.SIGTERM, descriptors=None):
+        limited = [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors}; exec "$@"', "sh"]
+        self.process = subprocess.Popen([*limited, ECHO, "-p", "0", *options], stdout=subprocess.PIPE, text=True)
         self.signal, self.output = stop, ""
         line = self.process.stdout.readline()
         match = re.fullmatch(r"listening on (\S+):(\d+)\n", line)
@@ -299,7 +300,25 @@ def a_port_in_use_is_a_failure():
         for options in ([], ["--driven"], ["-t", "4", "--sharing", "thread"]):
             done = run("-p", str(taken.getsockname()[1]), *options)
             expect(done.returncode == 1 and "in use" in done.stderr, f"{options}: {done.returncode}, {done.stderr!r}")
-            expect("listening" not in done.stdout, done.stdout)
+            expect(not done.stdout, done.stdout)
+
+
+def a_first_line_that_cannot_be_written_is_a_failure():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([ECHO, "-p", "0"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE)
+    expect(done.returncode == 1 and "No space" in done.stderr, f"{done.returncode}, {done.stderr!r}")
+
+
+def connections_wait_when_descriptors_run_out(*options):
+    """One descriptor for each connection, and far fewer than connections: each has its turn when others end."""
+    with Server(*options, descriptors=40) as server:
+        peers = [server.connect() for _ in range(100)]
+        for peer in peers:
+            peer.sendall(b"x")
+        for peer in peers:
+            expect(read_exactly(peer, 1) == b"x", "echo")
+            peer.close()
+    expect(server.total(1) == 100, server.output)
 
 
 def other_addresses():
@@ -332,7 +351,9 @@ CASES = [
     (stops_while_connections_are_open, signal.SIGTERM, *MANY),
     (stops_with_data_kept_for_a_slow_reader,), (stops_with_data_kept_for_a_slow_reader, "--driven"),
     (a_line_each_second,), (a_line_each_second, "--driven"), (a_line_for_each_domain,),
-    (bad_options_are_refused,), (help_and_version,), (a_port_in_use_is_a_failure,), (other_addresses,),
+    (bad_options_are_refused,), (help_and_version,), (a_port_in_use_is_a_failure,),
+    (a_first_line_that_cannot_be_written_is_a_failure,), (other_addresses,),
+    (connections_wait_when_descriptors_run_out,), (connections_wait_when_descriptors_run_out, "--driven"),
 ]
 
 

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -171,14 +170,7 @@ static torque_err say_where(torque_source listener) {
   if (err) return err;
   getnameinfo((struct sockaddr *)&where, size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
   printf(where.ss_family == AF_INET6 ? "listening on [%s]:%s\n" : "listening on %s:%s\n", host, port);
-  fflush(stdout);
-  return 0;
-}
-
-static uint64_t monotonic_ns(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+  return fflush(stdout) ? TORQUE_ERR_SYSCALL + errno : 0;
 }
 
 /* Everything up to the first connection. What fails is said here. */
@@ -189,12 +181,11 @@ static bool start(struct server *s, const struct addrinfo *where) {
   if (!err) what = "context", err = make_context(s);
   if (!err) what = "memory", err = make_tallies(s);
   if (!err && s->options->driven) what = "signals", err = watch_signals(s);
-  s->started = monotonic_ns();
   if (!err) what = "listen", err = listen_on(s, where, &listener);
   if (!err && s->options->stats) what = "timer", err = report_seconds(s);
-  if (!err) what = "address", err = say_where(listener);
+  if (!err) what = "output", err = say_where(listener);
   if (err) fprintf(stderr, "torque-echo: %s: %s\n", what, torque_errstr(err));
-  return !err;
+  return s->serving = !err;
 }
 
 static bool run(struct server *s) {

@@ -27,7 +27,7 @@ struct server {
   struct torque_ctx *ctx;
   struct tally *tallies; /* by worker */
   uint32_t workers;
-  uint64_t started; /* monotonic, ns */
+  bool serving; /* the start succeeded */
 };
 
 /* Serves until SIGINT, SIGTERM or a failure. Returns the exit status. */

@@ -87,6 +87,7 @@ void report_second(torque_source source, uint64_t expirations, void *arg) {
 void report_all(torque_source source, int32_t reason, void *arg) {
   (void)source, (void)reason;
   const struct server *s = arg;
+  if (!s->serving) return;
   const struct figures f = read_figures(s->ctx, all_domains);
   printf("served %" PRIu64 " connections, %" PRIu64 " bytes; %" PRIu64 " events from %" PRIu64
          " system waits, of which %" PRIu64 " slept\n",
