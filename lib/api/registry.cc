@@ -14,7 +14,8 @@ constinit torque_ctx *contexts = nullptr;   // under registry_lock
 constinit uint64_t serials = 0;             // under registry_lock
 constinit bool watching = false;            // under registry_lock
 
-// Only those contexts that may live on in the child need their locks: the others are never entered there.
+// Contexts that may live on in the child. Of the others only the memory is given back there: for that their data must be
+// whole, too, but nobody starts or stops their workers.
 bool survives(const torque_ctx &ctx) noexcept {
   return ctx.core.options.driven || !ctx.core.started.load(std::memory_order_relaxed);
 }
@@ -37,9 +38,7 @@ void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
     if (c->locked_for_fork) c->team.lock_for_fork().lock();
   }
   hub_before_fork();
-  for (torque_ctx *c = contexts; c; c = c->next) {
-    if (c->locked_for_fork) lock_context(*c);
-  }
+  for (torque_ctx *c = contexts; c; c = c->next) lock_context(*c);
   directory_lock().lock();
   lock_waiters_for_fork();
 }
@@ -47,9 +46,7 @@ void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
 void release(bool child) noexcept NO_THREAD_SAFETY_ANALYSIS {
   unlock_waiters_after_fork();
   directory_lock().unlock();
-  for (torque_ctx *c = contexts; c; c = c->next) {
-    if (c->locked_for_fork) unlock_context(*c);
-  }
+  for (torque_ctx *c = contexts; c; c = c->next) unlock_context(*c);
   if (child) hub_after_fork_in_child();
   else hub_after_fork_in_parent();
   for (torque_ctx *c = contexts; c; c = c->next) {
