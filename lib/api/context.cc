@@ -79,7 +79,10 @@ void wind_up(torque_ctx &ctx) noexcept {
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).posted.close();
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) {
     Domain &d = ctx.core.domain(i);
-    while (d.posted.run_batch(false, [](const Posted::Item &item) { item.fn(item.arg); })) {
+    while (d.posted.run_batch(false, [](const Posted::Item &item) {
+      item.fn(item.arg);
+      return true;
+    })) {
     }
     d.slots.each([&](uint64_t handle) {
       Seen v;
@@ -174,8 +177,10 @@ struct torque_ctx *torque_init(torque_err *err) {
 }
 
 torque_err torque_start(struct torque_ctx *ctx) {
-  if (const torque_err err = check(ctx)) return err;
-  return ctx->core.options.driven ? TORQUE_ERR_KIND : ctx->core.ensure_started();
+  if (!ctx) return TORQUE_ERR_INVAL;
+  if (ctx->core.options.driven) return TORQUE_ERR_KIND;
+  if (const torque_err err = ctx->core.usable()) return err;
+  return ctx->core.ensure_started();
 }
 
 torque_err torque_stop(struct torque_ctx *ctx) {

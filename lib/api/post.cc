@@ -9,8 +9,9 @@ namespace {
 
 torque_err post_to(Domain &d, torque_post_fn *fn, void *arg) noexcept {
   if (const torque_err err = d.context.ensure_started()) return err;
-  const torque_err err = d.posted.put(fn, arg);
-  if (!err) d.poke();
+  bool poke = false;
+  const torque_err err = d.posted.put(fn, arg, &poke);
+  if (poke) d.poke();
   return err;
 }
 

@@ -71,6 +71,7 @@ void in_child() noexcept {
     get_spawn_mask(&mask);
     pthread_sigmask(SIG_SETMASK, &mask, nullptr);
   }
+  forget_spawn_mask();
 }
 
 }  // namespace

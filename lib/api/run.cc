@@ -70,6 +70,7 @@ bool stopping(const torque_ctx &ctx) noexcept { return ctx.core.stopping.load(st
 uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
   Worker &w = ctx.team.worker(0);
   Turn t = w.turn();
+  t.breaks = &ctx.breaks;
   Turn *outer = set_current_turn(&t);
   const uint64_t end = timeout_ns == 0 || timeout_ns == kNever ? timeout_ns : add_ns(monotonic_ns(), timeout_ns);
   uint64_t ran = 0;
@@ -78,7 +79,7 @@ uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
       ran += w.round(t, 0);
       break;
     }
-    if (ctx.breaks.load(std::memory_order_acquire) || stopping(ctx)) left = 0;
+    if (ctx.breaks.load(std::memory_order_acquire) || stopping(ctx)) break;
     ran += w.round(t, left);
     if (ran || left == 0) break;
     if (end == kNever) continue;
@@ -125,6 +126,7 @@ torque_err torque_run_once(struct torque_ctx *ctx, uint64_t timeout_ns, uint64_t
   const Running running(ctx);
   if (running.err()) return running.err();
   const uint64_t ran = serve(*ctx, timeout_ns);
+  take_break(*ctx);
   if (ret_count) *ret_count = ran;
   return TORQUE_ERR_NONE;
 }
@@ -159,7 +161,7 @@ torque_err torque_deadline(struct torque_ctx *ctx, uint64_t *ret_ns) {
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
   Domain &d = ctx->core.domain(0);
   const uint64_t next = d.timers.next_deadline();
-  *ret_ns = d.has_work() || d.poked() ? 0 : next;
+  *ret_ns = d.has_work() ? 0 : next;
   return TORQUE_ERR_NONE;
 }
 

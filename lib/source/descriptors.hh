@@ -41,7 +41,6 @@ class Descriptors {
     uint64_t *owner_;
   };
 
-  static constexpr bool possible(int fd) noexcept { return fd >= 0 && fd < 1 << 30; }
   // No descriptor has this number or a higher one.
   static constexpr int32_t kEnd = 1 << 30;
 

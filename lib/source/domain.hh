@@ -54,7 +54,7 @@ class Domain {
   // Whoever takes a wake-up out of the queue says so, sleeper or not, before it looks for work: the next poke() wakes.
   void poke_taken() noexcept { poked_.exchange(false, std::memory_order_acq_rel); }
   uint32_t sleepers() const noexcept { return sleepers_.load(std::memory_order_relaxed); }
-  bool has_work() const noexcept { return postponed.length() != 0 || posted.length() != 0; }
+  bool has_work() const noexcept { return postponed.length() != 0 || posted.ready(); }
   bool poked() const noexcept { return poked_.load(std::memory_order_acquire); }
 
   // Counts for the worker that this thread is, or for the domain.

@@ -6,16 +6,19 @@ namespace torque {
 
 namespace {
 
-// What the table says of a number that is to be registered: a source that is there already, alive or not.
+// What the table says of a number that is to be registered: a source that is there already. It may have ended, but
+// cannot be finished while it stands here.
 struct Previous {
   uint64_t handle = 0;
-  Domain *domain = nullptr;  // null: none that lives
+  Domain *domain = nullptr;  // null: none
+  bool living = false;
 };
 
 Previous previous_owner(const Descriptors::Entry &entry, uint64_t self) noexcept {
-  Seen v;
-  if (entry.owner() == 0 || entry.owner() == self || !look(entry.owner(), &v)) return {};
-  return {entry.owner(), v.domain};
+  if (entry.owner() == 0 || entry.owner() == self) return {};
+  Slot &s = *find_slot(index_of(entry.owner()));
+  const uint64_t w = s.word.load(std::memory_order_acquire);
+  return {entry.owner(), s.domain.get(), word::live(w)};
 }
 
 // A registration that the kernel still has under this number, of a source that has ended (its descriptor lives on in a
@@ -37,7 +40,6 @@ Trigger trigger_of(uint8_t traits) noexcept {
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
   const int fd = s.fd.get();
-  if (!Descriptors::possible(fd)) return TORQUE_ERR_SYSCALL + EBADF;
   if (!context.descriptors.reserve(fd)) return TORQUE_ERR_RESOURCE;
   Previous before;
   torque_err err;
@@ -50,7 +52,7 @@ torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
     if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
     Domain &d = *s.domain.get();
     const uint32_t interest = s.interest.load(std::memory_order_relaxed);
-    err = arm_or_take_over(d.queue(), fd, handle, interest, trigger_of(s.traits.get()), before.domain != nullptr);
+    err = arm_or_take_over(d.queue(), fd, handle, interest, trigger_of(s.traits.get()), before.living);
     d.count(Counter::controls);
     if (err == TORQUE_ERR_SYSCALL + EPERM) {  // a regular file
       s.traits.set(s.traits.get() | kAlwaysReady);
@@ -65,7 +67,7 @@ torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
     if (always_ready && interest) (void)activate(handle, interest);
   }
   // Its descriptor was closed behind our back. Outside the lock: its finalizer may run here.
-  if (before.domain) retire(before.handle, TORQUE_END_REPLACED);
+  if (before.living) retire(before.handle, TORQUE_END_REPLACED);
   return TORQUE_ERR_NONE;
 }
 
@@ -77,6 +79,7 @@ torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept
   Descriptors::Entry entry(v.domain->context.descriptors, v.fd);
   if (entry.owner() != handle) return TORQUE_ERR_STALE;
   Slot &s = *v.slot;  // not finished while it owns the entry
+  Domain &d = *s.domain.get();
   const uint32_t before = s.interest.load(std::memory_order_relaxed);
   s.interest.store(interest, std::memory_order_relaxed);
   if (s.traits.get() & kAlwaysReady) return interest ? activate(handle, interest) : TORQUE_ERR_NONE;
@@ -85,8 +88,8 @@ torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept
   } else if (before == interest) {
     return TORQUE_ERR_NONE;
   }
-  v.domain->count(Counter::controls);
-  const torque_err err = v.domain->queue().rearm(v.fd, handle, interest, trigger_of(s.traits.get()));
+  d.count(Counter::controls);
+  const torque_err err = d.queue().rearm(v.fd, handle, interest, trigger_of(s.traits.get()));
   if (err) s.interest.store(before, std::memory_order_relaxed);
   return err;
 }

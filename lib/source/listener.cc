@@ -4,6 +4,7 @@
 #include "source/listener.hh"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/fd.hh"
 #include "base/syscall.hh"
@@ -91,11 +92,13 @@ void end_acceptors(Listener &l) noexcept {
   }
 }
 
-bool rest(Slot &s, Listener &l, uint64_t handle) noexcept {
+bool rest(Slot &s, Listener &l, uint64_t handle, int why) noexcept {
   const uint64_t delay = l.rest.load(std::memory_order_relaxed);
   l.rest.store(std::min(delay * 2, kRestMax), std::memory_order_relaxed);
   Domain &d = *s.domain.get();
   d.count(Counter::accept_rests);
+  d.context.log.say(TORQUE_LOG_WARNING, "listener rests for %llu ms: %s", static_cast<unsigned long long>(delay / 1000000),
+                    ::strerrordesc_np(why));
   bool wake;
   const torque_err err = d.timers.set(s, generation_of(handle), add_ns(monotonic_ns(), delay), 0, &wake);
   if (wake) d.poke();
@@ -159,16 +162,17 @@ bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
   s.expirations.store(0, std::memory_order_relaxed);
   // The caller knows the listener by its own handle, also for waiting from inside.
   t.current = l.parent;
-  bool more = true, rested = false;
+  bool more = true;
+  int lacking = 0;
   for (int i = 0; i < kBatch && more; ++i) {
     sockaddr_storage peer;
     socklen_t len = sizeof peer;
     const int fd = ::accept4(s.fd.get(), reinterpret_cast<sockaddr *>(&peer), &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
       const int e = errno;
-      rested = out_of_something(e);
+      if (out_of_something(e)) lacking = e;
       // ECONNABORTED and the network errors that accept(2) lists concern that one connection.
-      more = e == EINTR || (!rested && e != EAGAIN && e != EBADF && e != EINVAL && e != ENOTSOCK && e != EOPNOTSUPP);
+      more = e == EINTR || (!lacking && e != EAGAIN && e != EBADF && e != EINVAL && e != ENOTSOCK && e != EOPNOTSUPP);
       continue;
     }
     l.rest.store(kRestMin, std::memory_order_relaxed);
@@ -179,7 +183,7 @@ bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
     if (word::state(s.word.load(std::memory_order_acquire)) == word::RETIRED) more = false;
   }
   t.current = handle;
-  return rested ? rest(s, l, handle) : more;
+  return lacking ? rest(s, l, handle, lacking) : more;
 }
 
 }  // namespace torque

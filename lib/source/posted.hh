@@ -20,15 +20,17 @@ class Posted {
 
   explicit Posted(const Alloc &alloc) noexcept : batch_(alloc), waiting_(alloc) {}
 
-  torque_err put(torque_post_fn *fn, void *arg) noexcept {
+  // *ret_poke: a sleeper is needed; while a batch runs, who runs it looks again.
+  torque_err put(torque_post_fn *fn, void *arg, bool *ret_poke) noexcept {
     Lock lock(lock_);
     if (closed_) return TORQUE_ERR_STOPPED;
     if (!waiting_.push({fn, arg})) return TORQUE_ERR_RESOURCE;
     length_.fetch_add(1, std::memory_order_seq_cst);  // before the poster looks for sleepers: see Domain::poke()
+    *ret_poke = !busy_.load(std::memory_order_relaxed);
     return TORQUE_ERR_NONE;
   }
 
-  // Runs what waits now. nested: the caller's thread may already be inside of one of these functions.
+  // Runs what waits now; run() answers whether to go on. nested: the caller's thread may already be inside of one.
   // Answers how many ran; 0 when another worker is at it.
   template <class Run>
   uint64_t run_batch(bool nested, Run run) noexcept {
@@ -36,12 +38,16 @@ class Posted {
     uint64_t serial;
     {
       Lock lock(lock_);
-      if (busy_ && !nested) return 0;
-      if (!busy_) {
-        busy_ = true;
+      const bool busy = busy_.load(std::memory_order_relaxed);
+      if (busy && !nested) return 0;
+      if (!busy) {
+        busy_.store(true, std::memory_order_relaxed);
         ++serial_;
-        batch_.swap(waiting_);
-        at_ = 0;
+        if (at_ == batch_.size()) {  // else: what a batch that was broken off has left
+          batch_.clear();
+          at_ = 0;
+          batch_.swap(waiting_);
+        }
       }
       serial = serial_;
     }
@@ -50,15 +56,17 @@ class Posted {
     while (serial == serial_ && at_ < batch_.size()) {
       const Item item = batch_[at_++];
       length_.fetch_sub(1, std::memory_order_relaxed);
-      run(item);
       ++ran;
+      if (!run(item)) break;
     }
     if (serial != serial_) return ran;
     Lock lock(lock_);
-    batch_.clear();
-    if (batch_.capacity() > kKeep) batch_.release();
+    if (at_ == batch_.size() && batch_.capacity() > kKeep) {
+      batch_.release();
+      at_ = 0;
+    }
     ++serial_;
-    busy_ = false;
+    busy_.store(false, std::memory_order_seq_cst);
     return ran;
   }
 
@@ -67,12 +75,15 @@ class Posted {
     closed_ = true;
   }
   uint32_t length() const noexcept { return length_.load(std::memory_order_seq_cst); }
+  // Is there something for a worker that has nothing else to do? Not while another runs a batch: that one looks again.
+  bool ready() const noexcept { return length() != 0 && !busy_.load(std::memory_order_seq_cst); }
   Mutex &lock_for_fork() noexcept { return lock_; }
 
  private:
   static constexpr size_t kKeep = 4096;  // items; a larger array goes back to the allocator after a peak
 
   std::atomic<uint32_t> length_{0};
+  std::atomic<bool> busy_{false};  // written under lock_
 
   // The worker that set busy_.
   Vec<Item> batch_;
@@ -81,7 +92,6 @@ class Posted {
 
   Mutex lock_;
   Vec<Item> waiting_ GUARDED_BY(lock_);
-  bool busy_ GUARDED_BY(lock_) = false;
   bool closed_ GUARDED_BY(lock_) = false;
 };
 

@@ -76,7 +76,7 @@ struct alignas(64) Slot {
   uint32_t next;
   uint32_t prev;
 
-  uint32_t strand_events;             // holder only, while it waits for its strand
+  uint32_t strand_events;             // under its strand's lock: what it waits in the strand's queue with; 0: it is not there
   std::atomic<uint32_t> expirations;  // timers: periods that ended and were not told yet
 };
 static_assert(sizeof(Slot) == 64);

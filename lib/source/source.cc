@@ -359,10 +359,15 @@ void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   } while (events);
 }
 
+bool halted(const Turn &t) noexcept {
+  return t.context.stopping.load(std::memory_order_relaxed) ||
+         (t.breaks && t.breaks->load(std::memory_order_relaxed) != 0);
+}
+
 uint32_t run_postponed(Turn &t, uint32_t limit) noexcept {
   Postponed &list = t.domain.postponed;
   uint32_t ran = 0;
-  while (ran < limit) {
+  while (ran < limit && !halted(t)) {
     Slot *s;
     uint64_t w;
     {
@@ -388,7 +393,7 @@ uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too) noexcept {
   const uint64_t wall = wall_too && timers.any_wall() ? realtime_ns() : 0;
   uint64_t fired = 0;
   // Callbacks may set timers into the past for ever; each round serves as many as there were.
-  for (size_t left = timers.armed(); left > 0; --left) {
+  for (size_t left = timers.armed(); left > 0 && !halted(t); --left) {
     uint32_t gen;
     bool retry;
     Slot *s = timers.pop(now, wall, &gen, &retry);
@@ -404,11 +409,15 @@ uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too) noexcept {
 }
 
 uint64_t run_posted(Turn &t) noexcept {
+  if (halted(t)) return 0;
   const uint64_t n = t.domain.posted.run_batch(t.domain.workers == 1, [&](const Posted::Item &item) {
-    const uint64_t outer_source = t.current;
-    t.current = 0;
+    const uint64_t outer_source = std::exchange(t.current, 0);
+    const uint64_t begin = t.timing ? monotonic_ns() : 0;
+    if (t.timing) t.timing->lag.add(begin - t.began);
     item.fn(item.arg);
+    if (t.timing) t.timing->callback.add(monotonic_ns() - begin);
     t.current = outer_source;
+    return !halted(t);
   });
   t.counters.add(Counter::posted, n);
   t.counters.add(Counter::callbacks, n);

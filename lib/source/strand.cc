@@ -59,8 +59,9 @@ torque_err Strand::post(torque_post_fn *fn, void *arg) noexcept {
 bool Strand::enter(Slot &s, uint32_t events) noexcept {
   Lock lock(lock_);
   if (!busy_) return busy_ = true;
-  s.strand_events = events;
+  s.strand_events = events;  // not 0: it is queued
   s.next = kNoSlot;
+  s.prev = last_;
   if (last_ != kNoSlot) find_slot(last_)->next = s.index;
   else first_ = s.index;
   last_ = s.index;
@@ -76,7 +77,23 @@ void Strand::serve_first(Turn &t, Slot &s, uint64_t handle, uint32_t events) noe
   unref();
 }
 
-void Strand::take(Slot **ret_slot, Posted **ret_posted) noexcept {
+bool Strand::withdraw(Slot &s) noexcept {
+  Lock lock(lock_);
+  if (s.strand_events == 0) return false;
+  unlink(s);
+  s.strand_events = 0;
+  return true;
+}
+
+void Strand::unlink(Slot &s) noexcept {
+  if (s.prev != kNoSlot) find_slot(s.prev)->next = s.next;
+  else first_ = s.next;
+  if (s.next != kNoSlot) find_slot(s.next)->prev = s.prev;
+  else last_ = s.prev;
+  s.next = s.prev = kNoSlot;
+}
+
+void Strand::take(Slot **ret_slot, uint32_t *ret_events, Posted **ret_posted) noexcept {
   *ret_slot = nullptr;
   *ret_posted = nullptr;
   Lock lock(lock_);
@@ -87,9 +104,8 @@ void Strand::take(Slot **ret_slot, Posted **ret_posted) noexcept {
     if (!first_posted_) last_posted_ = nullptr;
   } else if (first_ != kNoSlot) {
     Slot *s = find_slot(first_);
-    first_ = s->next;
-    if (first_ == kNoSlot) last_ = kNoSlot;
-    s->next = kNoSlot;
+    unlink(*s);
+    *ret_events = std::exchange(s->strand_events, 0);
     *ret_slot = s;
   } else {
     busy_ = false;
@@ -103,7 +119,8 @@ bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
   for (uint32_t i = 0; i < limit; ++i) {
     Slot *s;
     Posted *p;
-    take(&s, &p);
+    uint32_t events;
+    take(&s, &events, &p);
     if (p) {
       const Posted item = *p;
       context_.alloc.put(p, sizeof *p);
@@ -111,7 +128,7 @@ bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
       t.counters.add(Counter::posted);
       unref();
     } else if (s) {
-      serve_held(t, *s, handle_of(*s), s->strand_events);
+      serve_held(t, *s, handle_of(*s), events);
     } else {
       more = false;
       break;

@@ -23,6 +23,8 @@ class Strand {
 
   // Requires: the caller holds s. True: the strand is the caller's, who must call serve_first() next.
   bool enter(Slot &s, uint32_t events) noexcept;
+  // For who ended s: takes it out of the queue. False: it was not in it.
+  bool withdraw(Slot &s) noexcept;
   void serve_first(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept;
 
   // Runs what is queued, up to a limit. Requires: the strand is the caller's (or its runner's). True: more is left.
@@ -41,7 +43,8 @@ class Strand {
   explicit Strand(Context &context) noexcept : context_(context) {}
   ~Strand() = default;
   // The next thing to run; neither: the strand is idle from now on.
-  void take(Slot **ret_slot, Posted **ret_posted) noexcept;
+  void take(Slot **ret_slot, uint32_t *ret_events, Posted **ret_posted) noexcept;
+  void unlink(Slot &s) noexcept REQUIRES(lock_);
 
   // Constant after make().
   Context &context_;

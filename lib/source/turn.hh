@@ -3,6 +3,7 @@
 // touch is reached through it. Turns of one thread form a chain (a driven context may be run from a callback).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 #include "source/slot.hh"
@@ -27,12 +28,16 @@ struct Turn {
   Timing *timing;          // null: off
   int32_t worker;
   Turn *outer;             // the turn this one is nested in, of whatever context
+  const std::atomic<uint32_t> *breaks = nullptr;  // driven: torque_break() calls that nobody has taken yet
   uint64_t began = 0;      // monotonic ns at which events were in hand
   uint64_t current = 0;    // handle of the source whose callback runs, 0: none
   Strand *strand = nullptr;  // in which it runs
   bool postpone = false;   // torque_postpone() was called in it
   bool spread = false;     // sources made by the callback under way go to other domains by default
 };
+
+// Whether no other callback may start in this turn: the context stops, or somebody breaks out of running it.
+bool halted(const Turn &t) noexcept;
 
 // The innermost turn of this thread, null outside.
 Turn *current_turn() noexcept;

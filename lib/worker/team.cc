@@ -39,6 +39,11 @@ void remember_spawn_mask() noexcept {
   spawn_mask_known = true;
 }
 
+void forget_spawn_mask() noexcept {
+  Lock lock(spawn_mask_lock);
+  spawn_mask_known = false;
+}
+
 void get_spawn_mask(sigset_t *mask) noexcept {
   Lock lock(spawn_mask_lock);
   if (spawn_mask_known) *mask = spawn_mask;

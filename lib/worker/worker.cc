@@ -87,6 +87,12 @@ uint64_t Worker::timers_due_by(uint32_t asked, uint32_t n, bool *ret_all) noexce
   return due_by;
 }
 
+// An edge is told once: what a broken round leaves goes to the next one. (A level is told again by itself.)
+void Worker::keep(uint64_t handle, uint32_t events) noexcept {
+  Seen v;
+  if (look(handle, &v) && !(v.traits & kLevel)) (void)activate(handle, events);
+}
+
 uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   Ready nested[kNestedEvents];
   Ready *events = depth_++ == 0 ? events_ : nested;
@@ -113,7 +119,8 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   for (uint32_t i = 0; i < n; ++i) {
     if (events[i].handle <= Queue::kTimerHandle) continue;
     ++delivered;
-    deliver(t, events[i].handle, events[i].events);
+    if (!halted(t)) deliver(t, events[i].handle, events[i].events);
+    else keep(events[i].handle, events[i].events);
   }
   counters.add(Counter::events, delivered);
   if (waiting) run_postponed(t, waiting);

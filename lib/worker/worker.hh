@@ -46,6 +46,7 @@ class Worker {
   uint32_t block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
   uint64_t until_deadline(uint64_t timeout_ns) noexcept;
   uint64_t timers_due_by(uint32_t asked, uint32_t n, bool *ret_all) noexcept;
+  static void keep(uint64_t handle, uint32_t events) noexcept;
   bool siblings_idle() const noexcept { return domain.workers > 1 && domain.sleepers() > 0; }
 
   // Owner worker only.

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -363,6 +364,7 @@ static int children_get_the_mask(void *arg) {
     atomic_store(&s.forked, 0);
     CHECK(torque_post(s.ctx, both[i], NULL) == 0);
     SERVED(atomic_load(&s.forked));
+    if (atomic_load(&s.status)) fprintf(stderr, "shape %s, way %d: status %x\n", shape->name, i, atomic_load(&s.status));
     CHECK(atomic_load(&s.status) == 0);
   }
   CHECK(torque_stop(s.ctx) == 0);
