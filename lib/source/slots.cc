@@ -145,6 +145,7 @@ Chunk *SlotPool::grow() noexcept {
     unlink(clean_, *c);
     link(roomy_, *c);
     spare_ += kChunkSlots;
+    bytes_.fetch_add(kChunkBytes, std::memory_order_relaxed);
     return c;
   }
   const bool mapped = !alloc_.take;
@@ -228,6 +229,7 @@ void SlotPool::clean(Chunk &c) noexcept {
   c.fresh = 0;
   c.free_head = kNoSlot;
   spare_ -= kChunkSlots;
+  bytes_.fetch_sub(kChunkBytes, std::memory_order_relaxed);
   unlink(roomy_, c);
   link(clean_, c);
 }
