@@ -133,9 +133,9 @@ static void sharing_makes_the_domains(void **state) {
       {map, TORQUE_SHARE_L2, 0, 16, 32, 8},
       {map, TORQUE_SHARE_L3, 0, 16, 32, 4},
       {map, TORQUE_SHARE_NODE, 0, 16, 32, 2},
-      {map, TORQUE_SHARE_MACHINE, 0, 1024, 32, 1},
-      {map, TORQUE_SHARE_MACHINE, 0, 16, 32, 2}, /* no more than 16 CPUs to a domain */
-      {map, TORQUE_SHARE_MACHINE, 0, 4, 32, 8},
+      {map, TORQUE_SHARE_MACHINE, 0, 16, 32, 1}, /* one queue for all, however many */
+      {map, TORQUE_SHARE_NODE, 0, 4, 32, 8},     /* no more than 4 CPUs to a domain */
+      {map, TORQUE_SHARE_L3, 0, 3, 32, 12},      /* 8 into three, evenly */
       {"pack:1 l3:1 core:8 pu:1", TORQUE_SHARE_DEFAULT, 0, 16, 8, 1},
       {"pack:1 l3:4 core:2 pu:1", TORQUE_SHARE_DEFAULT, 0, 16, 8, 4},
       {"pack:2 l3:4 core:4 pu:2", TORQUE_SHARE_L3, 0, 16, 64, 8},

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Every allocation and every system call that the library makes fails in turn: the n-th one, for every n, until a run
+ * meets none. A call of the API then answers a documented error and can simply be made again, or it succeeds; what was
+ * accepted is served, and nothing is left behind. What only interrupts (EINTR) nobody notices at all. */
+#include "support/child.h"
+#include "support/context.h"
+#include "support/faults_calls.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "support/cmocka.h"
+
+enum { MS = 1000000, PAIRS = 4, MESSAGES = 10, TIMERS = 20, CONNECTIONS = 4, MOST = 5000 };
+
+enum lack { OF_MEMORY_HOOKS, OF_DESCRIPTORS, OF_MEMORY, OF_PEACE, LACKS };
+static const int32_t lack_errno[LACKS] = {0, EMFILE, ENOMEM, EINTR};
+static const char *const lack_name[LACKS] = {"the allocator", "EMFILE", "ENOMEM", "EINTR"};
+
+static struct {
+  enum lack lack;
+  uint32_t nth;
+  struct fixture f;
+  _Atomic int64_t bytes, blocks;
+  _Atomic uint32_t takes, refused, wrong_size;
+  _Atomic uint32_t undocumented, not_repeatable;
+} sweep;
+
+/* ---- Memory that runs out ---- */
+
+struct block {
+  size_t size;
+  size_t back;
+};
+
+static void *take(size_t size, size_t align, void *arg) {
+  (void)arg;
+  if (sweep.lack == OF_MEMORY_HOOKS && atomic_fetch_add(&sweep.takes, 1) + 1 == sweep.nth) {
+    atomic_fetch_add(&sweep.refused, 1);
+    return NULL;
+  }
+  const size_t back = align < sizeof(struct block) ? sizeof(struct block) : align;
+  char *p = NULL;
+  if (posix_memalign((void **)(void *)&p, back, back + size)) return NULL;
+  memset(p, 0xa5, back + size); /* nobody may count on zeros */
+  const struct block block = {size, back};
+  memcpy(p + back - sizeof block, &block, sizeof block);
+  atomic_fetch_add(&sweep.bytes, (int64_t)size);
+  atomic_fetch_add(&sweep.blocks, 1);
+  return p + back;
+}
+
+static void give(void *ptr, size_t size, void *arg) {
+  (void)arg;
+  if (!ptr) return;
+  struct block block;
+  memcpy(&block, (char *)ptr - sizeof block, sizeof block);
+  if (block.size != size) atomic_fetch_add(&sweep.wrong_size, 1);
+  atomic_fetch_sub(&sweep.bytes, (int64_t)block.size);
+  atomic_fetch_sub(&sweep.blocks, 1);
+  free((char *)ptr - block.back);
+}
+
+/* ---- Errors ---- */
+
+static int documented(torque_err err) {
+  switch (sweep.lack) {
+    case OF_MEMORY_HOOKS: return err == TORQUE_ERR_RESOURCE;
+    case OF_DESCRIPTORS: return err == TORQUE_ERR_SYSCALL + EMFILE || err == TORQUE_ERR_SYSCALL + EAGAIN;
+    case OF_MEMORY:
+      return err == TORQUE_ERR_RESOURCE || err == TORQUE_ERR_SYSCALL + ENOMEM || err == TORQUE_ERR_SYSCALL + EAGAIN;
+    default: return 0;
+  }
+}
+
+/* Any thread: a call that failed is made once more. Only one fails, so that this one must not. */
+#define TRY(call)                                                           \
+  do {                                                                      \
+    const torque_err err_ = (call);                                         \
+    if (!err_) break;                                                       \
+    if (!documented(err_)) blame(&sweep.undocumented, #call, err_);         \
+    const torque_err again_ = (call);                                       \
+    if (again_) blame(&sweep.not_repeatable, #call, again_);                \
+  } while (0)
+
+static void blame(_Atomic uint32_t *what, const char *call, torque_err err) {
+  print_error("lack of %s, number %u (%s): %s: %s\n", lack_name[sweep.lack], sweep.nth, faults_failed(), call,
+              torque_errstr(err));
+  atomic_fetch_add(what, 1);
+}
+
+static void no_blame(void) {
+  assert_int_equal(sweep.undocumented, 0);
+  assert_int_equal(sweep.not_repeatable, 0);
+}
+
+/* ---- The frame ---- */
+
+static torque_err open_context(void) {
+  struct torque_config *config = shape_config(sweep.f.shape);
+  assert_int_equal(torque_config_set_allocator(config, take, give, NULL), 0);
+  const torque_err err = torque_ctx_new(config, &sweep.f.ctx);
+  torque_config_free(config);
+  return err;
+}
+
+static void arm(void) {
+  if (sweep.lack == OF_MEMORY_HOOKS) return;
+  faults_arm(lack_errno[sweep.lack], sweep.nth);
+}
+
+static uint32_t disarm(void) { return sweep.lack == OF_MEMORY_HOOKS ? atomic_load(&sweep.refused) : faults_disarm(); }
+
+static unsigned threads_in_the_end(unsigned wanted) {
+  for (int i = 0; i < 5000 && threads_alive() != wanted; i++) nap();
+  return threads_alive();
+}
+
+/* Answers whether a fault was met. */
+static uint32_t run(const struct shape *shape, enum lack lack, uint32_t nth, void (*scenario)(struct fixture *f)) {
+  memset(&sweep, 0, sizeof sweep);
+  sweep.lack = lack;
+  sweep.nth = nth;
+  sweep.f.shape = shape;
+  const unsigned descriptors = descriptors_open(), threads = threads_alive();
+  arm();
+  TRY(open_context());
+  no_blame();
+  scenario(&sweep.f);
+  fixture_stop(&sweep.f);
+  const uint32_t met = disarm();
+  for (int fd = 0; fd < MOST_DESCRIPTORS; fd++)
+    if (sweep.f.owned[fd]) close(fd);
+  no_blame();
+  if (descriptors_open() != descriptors || sweep.blocks || sweep.wrong_size || threads_in_the_end(threads) != threads)
+    fail_msg("lack of %s, number %u (%s): %u descriptors, were %u; %d blocks left, %u of another size; %u threads, were %u",
+             lack_name[lack], nth, faults_failed(), descriptors_open(), descriptors, (int)sweep.blocks,
+             sweep.wrong_size, threads_alive(), threads);
+  return met;
+}
+
+static void sweep_all(const struct shape *shape, void (*scenario)(struct fixture *f)) {
+  (void)run(shape, OF_PEACE, 0, scenario); /* what is made once for the process is there from now on */
+  for (int lack = 0; lack < LACKS; lack++) {
+    uint32_t n = 1;
+    for (int quiet = 0; quiet < 2; n++) {
+      assert_true(n < MOST);
+      quiet = run(shape, (enum lack)lack, n, scenario) ? 0 : quiet + 1;
+      if (SANITIZED && n > 40) n += n / 8;
+    }
+    if (lack == OF_MEMORY_HOOKS || lack == OF_DESCRIPTORS) assert_true(n > 3); /* something was met at all */
+  }
+}
+
+/* ---- Scenarios ---- */
+
+static void open_and_close(struct fixture *f) {
+  if (f->shape->driven) assert_int_equal(torque_run_once(f->ctx, 0, NULL), 0);
+  else TRY(torque_start(f->ctx));
+}
+
+static _Atomic uint32_t received[PAIRS], finals, calls;
+
+static int32_t on_ready(torque_source source, int32_t fd, uint32_t events, void *arg) {
+  (void)source, (void)events;
+  atomic_fetch_add((_Atomic uint32_t *)arg, (uint32_t)drain(fd, NULL));
+  return TORQUE_DONE;
+}
+
+static int32_t one_at_a_time(torque_source source, int32_t fd, uint32_t events, void *arg) {
+  (void)source, (void)events;
+  char byte;
+  if (read(fd, &byte, 1) != 1) return TORQUE_DONE;
+  atomic_fetch_add((_Atomic uint32_t *)arg, 1);
+  return TORQUE_AGAIN;
+}
+
+static void on_final(torque_source source, int32_t reason, void *arg) {
+  (void)source, (void)reason, (void)arg;
+  atomic_fetch_add(&finals, 1);
+}
+
+static void *counter_of(int i) { return (void *)(uintptr_t)&received[i]; }
+
+static void send_and_await(struct fixture *f, int fd[PAIRS][2], uint32_t already) {
+  for (uint32_t m = 1; m <= MESSAGES; m++) {
+    for (int i = 0; i < PAIRS; i++) say(fd[i][1], 1);
+    for (int i = 0; i < PAIRS; i++) AWAIT(f, received[i] == already + m);
+  }
+}
+
+static void messages(struct fixture *f) {
+  static const uint32_t flags[PAIRS] = {0, TORQUE_CONCURRENT, TORQUE_RECHECK, 0};
+  int fd[PAIRS][2];
+  torque_source s[PAIRS];
+  atomic_store(&finals, 0);
+  for (int i = 0; i < PAIRS; i++) {
+    fixture_pair(f, fd[i]);
+    atomic_store(&received[i], 0);
+    TRY(torque_fd_new(f->ctx, fd[i][0], TORQUE_READ, flags[i], i == 3 ? one_at_a_time : on_ready, counter_of(i), &s[i]));
+    no_blame();
+    assert_int_equal(torque_source_set_finalizer(s[i], on_final), 0);
+    TRY(torque_source_start(s[i]));
+    no_blame();
+  }
+  send_and_await(f, fd, 0);
+  TRY(torque_fd_modify(s[0], TORQUE_READ | TORQUE_WRITE));
+  TRY(torque_fd_modify(s[2], 0));
+  TRY(torque_fd_modify(s[2], TORQUE_READ));
+  send_and_await(f, fd, MESSAGES);
+  assert_int_equal(torque_source_remove_wait(s[0]), 0);
+  fixture_disown(f, fd[1][0]);
+  assert_int_equal(torque_close(s[1]), 0);
+  AWAIT(f, finals == 2);
+}
+
+static void on_timer(torque_source source, uint64_t expirations, void *arg) {
+  (void)source;
+  atomic_fetch_add((_Atomic uint32_t *)arg, (uint32_t)expirations);
+}
+
+static void timers(struct fixture *f) {
+  torque_source s[TIMERS], wall, periodic;
+  void *once = counter_of(0), *far = counter_of(1), *beats = counter_of(2);
+  for (int i = 0; i < PAIRS; i++) atomic_store(&received[i], 0);
+  for (int i = 0; i < TIMERS; i++) {
+    TRY(torque_timer_new(f->ctx, TORQUE_CLOCK_MONOTONIC, on_timer, i % 2 ? once : far, &s[i]));
+    no_blame();
+    TRY(torque_timer_set(s[i], i % 2 ? (uint64_t)i * 50000 : 3600ull * 1000 * MS, 0, 0));
+  }
+  TRY(torque_timer_add(f->ctx, 500000, 500000, 0, on_timer, beats, &periodic));
+  TRY(torque_timer_new(f->ctx, TORQUE_CLOCK_WALL, on_timer, once, &wall));
+  no_blame();
+  TRY(torque_timer_set(wall, MS, 0, TORQUE_TIMER_REMOVE));
+  AWAIT(f, received[0] == TIMERS / 2 + 1 && received[2] >= 4);
+  assert_int_equal(torque_timer_cancel(periodic), 0);
+  assert_int_equal(received[1], 0);
+}
+
+static void on_signal(torque_source source, const struct torque_siginfo *info, void *arg) {
+  (void)source, (void)info;
+  atomic_fetch_add((_Atomic uint32_t *)arg, 1);
+}
+
+static void signals(struct fixture *f) {
+  const int32_t both[] = {SIGUSR1, SIGRTMIN + 2};
+  torque_source a, b;
+  atomic_store(&received[0], 0), atomic_store(&received[1], 0);
+  TRY(torque_signal_add(f->ctx, both, 2, on_signal, counter_of(0), &a));
+  TRY(torque_signal_add(f->ctx, &both[1], 1, on_signal, counter_of(1), &b));
+  no_blame();
+  for (int i = 0; i < 5; i++)
+    assert_int_equal(sigqueue(getpid(), SIGRTMIN + 2, (union sigval){.sival_int = i}), 0);
+  AWAIT(f, received[0] == 5 && received[1] == 5);
+  assert_int_equal(torque_source_remove_wait(b), 0);
+  assert_int_equal(kill(getpid(), SIGUSR1), 0);
+  AWAIT(f, received[0] == 6);
+  assert_int_equal(received[1], 5);
+}
+
+static void on_connection(torque_source listener, int32_t fd, const void *addr, uint32_t addrlen, void *arg) {
+  (void)listener, (void)addr, (void)addrlen, (void)arg;
+  torque_source s = 0;
+  TRY(torque_fd_new(sweep.f.ctx, fd, TORQUE_READ, 0, on_ready, counter_of(0), &s));
+  if (s) TRY(torque_source_start(s));
+  atomic_fetch_add(&calls, 1);
+}
+
+static void connect_some(struct fixture *f, torque_source listener, uint32_t already) {
+  struct sockaddr_in a;
+  uint32_t length = 0;
+  int fd[CONNECTIONS];
+  TRY(torque_listen_address(listener, &a, sizeof a, &length));
+  for (int i = 0; i < CONNECTIONS; i++) {
+    fd[i] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(fd[i] >= 0);
+    fixture_own(f, fd[i]);
+    (void)connect(fd[i], (struct sockaddr *)&a, sizeof a);
+  }
+  AWAIT(f, calls == already + CONNECTIONS);
+  for (int i = 0; i < CONNECTIONS; i++) say(fd[i], 3);
+  AWAIT(f, received[0] == (already + CONNECTIONS) * 3);
+}
+
+/* Accepted descriptors belong to the test; those of the library are told apart by who listens. */
+static void close_accepted(const unsigned char *before) {
+  for (int fd = 0; fd < 1024; fd++)
+    if (!before[fd] && fcntl(fd, F_GETFD) >= 0) {
+      struct sockaddr_in a;
+      socklen_t length = sizeof a;
+      if (getpeername(fd, (struct sockaddr *)&a, &length) == 0 && !sweep.f.owned[fd] && a.sin_family == AF_INET)
+        fixture_own(&sweep.f, fd);
+    }
+}
+
+static void listeners(struct fixture *f) {
+  static const uint32_t policies[] = {TORQUE_LISTEN_SHARED, TORQUE_LISTEN_EXCLUSIVE, TORQUE_LISTEN_REUSEPORT};
+  const struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  unsigned char before[1024];
+  for (int fd = 0; fd < 1024; fd++) before[fd] = fcntl(fd, F_GETFD) >= 0;
+  atomic_store(&calls, 0), atomic_store(&received[0], 0);
+  for (uint32_t i = 0; i < 3; i++) {
+    torque_source s;
+    TRY(torque_listen_add(f->ctx, &a, sizeof a, 0, policies[i], on_connection, NULL, &s));
+    no_blame();
+    connect_some(f, s, i * CONNECTIONS);
+    assert_int_equal(torque_source_remove_wait(s), 0);
+  }
+  close_accepted(before);
+}
+
+static void on_post(void *arg) { atomic_fetch_add((_Atomic uint32_t *)arg, 1); }
+
+static int32_t again_and_again(torque_source source, int32_t fd, uint32_t events, void *arg) {
+  (void)source, (void)fd, (void)events;
+  return atomic_fetch_add((_Atomic uint32_t *)arg, 1) < 20 ? TORQUE_AGAIN : TORQUE_DONE;
+}
+
+static void posts(struct fixture *f) {
+  torque_source s;
+  for (int i = 0; i < PAIRS; i++) atomic_store(&received[i], 0);
+  TRY(torque_event_add(f->ctx, 0, again_and_again, counter_of(1), &s));
+  no_blame();
+  for (uint32_t i = 0; i < 60; i++) {
+    TRY(torque_post(f->ctx, on_post, counter_of(0)));
+    TRY(torque_post_domain(f->ctx, i % torque_ctx_domains(f->ctx), on_post, counter_of(0)));
+    TRY(torque_post_source(s, on_post, counter_of(0)));
+  }
+  TRY(torque_trigger(s, TORQUE_READ));
+  AWAIT(f, received[0] == 180 && received[1] == 21);
+}
+
+static void strands(struct fixture *f) {
+  struct torque_strand *strand = NULL;
+  int fd[PAIRS][2];
+  torque_source s;
+  TRY(torque_strand_new(f->ctx, &strand));
+  no_blame();
+  for (int i = 0; i < PAIRS; i++) {
+    fixture_pair(f, fd[i]);
+    atomic_store(&received[i], 0);
+    TRY(torque_fd_new(f->ctx, fd[i][0], TORQUE_READ, 0, on_ready, counter_of(i), &s));
+    no_blame();
+    assert_int_equal(torque_source_set_strand(s, strand), 0);
+    TRY(torque_source_start(s));
+  }
+  atomic_store(&calls, 0);
+  for (int i = 0; i < 40; i++) TRY(torque_strand_post(strand, on_post, (void *)(uintptr_t)&calls));
+  torque_strand_free(strand);
+  send_and_await(f, fd, 0);
+  AWAIT(f, calls == 40);
+}
+
+static void sources_end_with_the_context(struct fixture *f) {
+  int fd[PAIRS][2];
+  torque_source s;
+  for (int i = 0; i < PAIRS; i++) {
+    fixture_pair(f, fd[i]);
+    TRY(torque_fd_add(f->ctx, fd[i][0], TORQUE_READ, 0, on_ready, counter_of(i), &s));
+    TRY(torque_timer_add(f->ctx, 3600ull * 1000 * MS, 0, 0, on_timer, counter_of(i), &s));
+  }
+}
+
+/* ---- A driven context made anew in a child ---- */
+
+static int child_fds[2];
+
+static int reinit_in_child(void *arg) {
+  (void)arg;
+  struct fixture *f = &sweep.f;
+  arm();
+  torque_err err = torque_reinit(f->ctx);
+  if (err) {
+    CHECK(documented(err));
+    CHECK(torque_reinit(f->ctx) == 0);
+  }
+  say(child_fds[1], 5);
+  CHECK_SOON((torque_run_once(f->ctx, MS, NULL), received[0] == 5 && received[1] == 1));
+  CHECK(torque_stop(f->ctx) == 0);
+  CHECK(sweep.blocks == 0);
+  return disarm() ? 10 : 0;
+}
+
+static void reinit_after_fork(void **state) {
+  (void)state;
+  const int32_t usr1 = SIGUSR1;
+  for (int lack = 0; lack < LACKS; lack++)
+    for (uint32_t n = 1, status = 10; status == 10; n++) {
+      memset(&sweep, 0, sizeof sweep);
+      sweep.f.shape = &shape_driven;
+      sweep.lack = OF_PEACE;
+      torque_source s;
+      assert_int_equal(open_context(), 0);
+      fixture_pair(&sweep.f, child_fds);
+      atomic_store(&received[0], 0), atomic_store(&received[1], 0);
+      assert_int_equal(torque_fd_add(sweep.f.ctx, child_fds[0], TORQUE_READ, 0, on_ready, counter_of(0), &s), 0);
+      assert_int_equal(torque_timer_add(sweep.f.ctx, MS, 0, 0, on_timer, counter_of(1), &s), 0);
+      assert_int_equal(torque_signal_add(sweep.f.ctx, &usr1, 1, on_signal, counter_of(2), &s), 0);
+      sweep.lack = (enum lack)lack;
+      sweep.nth = n;
+      status = (uint32_t)child_run(reinit_in_child, NULL);
+      sweep.lack = OF_PEACE;
+      fixture_stop(&sweep.f);
+      for (int i = 0; i < 2; i++) fixture_close(&sweep.f, child_fds[i]);
+      if (status != 0 && status != 10) fail_msg("lack of %s, number %u: %u", lack_name[lack], n, status);
+      assert_true(n < 200);
+    }
+}
+
+static const struct shape shape_small = {.name = "small", .synthetic = "pack:1 l3:2 core:2 pu:1"};
+
+#define SWEEP(scenario)                                                                                   \
+  static void scenario##_live(void **state) { (void)state, sweep_all(&shape_live, scenario); }           \
+  static void scenario##_small(void **state) { (void)state, sweep_all(&shape_small, scenario); }         \
+  static void scenario##_driven(void **state) { (void)state, sweep_all(&shape_driven, scenario); }
+SWEEP(open_and_close)
+SWEEP(messages)
+SWEEP(timers)
+SWEEP(signals)
+SWEEP(listeners)
+SWEEP(posts)
+SWEEP(strands)
+SWEEP(sources_end_with_the_context)
+
+#define SWEPT(scenario) \
+  cmocka_unit_test(scenario##_live), cmocka_unit_test(scenario##_small), cmocka_unit_test(scenario##_driven)
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(reinit_after_fork), SWEPT(open_and_close), SWEPT(messages), SWEPT(timers),
+      SWEPT(signals),                      SWEPT(listeners),      SWEPT(posts),    SWEPT(strands),
+      SWEPT(sources_end_with_the_context),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
