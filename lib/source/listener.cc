@@ -105,6 +105,13 @@ bool rest(Slot &s, Listener &l, uint64_t handle, int why) noexcept {
   return err == TORQUE_ERR_RESOURCE;  // no memory for resting either: at once, after the others
 }
 
+// Connections that come meanwhile do not cut a rest short.
+bool resting(Slot &s, const Listener &l, uint64_t handle) noexcept {
+  uint64_t until;
+  return l.rest.load(std::memory_order_relaxed) != kRestMin &&
+         s.domain.get()->timers.due_at(s, generation_of(handle), &until) && until != kNever;
+}
+
 }  // namespace
 
 Listener *make_listener(Context &context, Slot &s) noexcept {
@@ -157,8 +164,9 @@ void end_acceptor(Slot &s) noexcept {
   if (Slot *parent = find_slot(index_of(l->parent))) drop(*parent);
 }
 
-bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
+bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   auto &l = *static_cast<Listener *>(cold(s).extra);
+  if (!(events & kTimerEvent) && resting(s, l, handle)) return false;
   s.expirations.store(0, std::memory_order_relaxed);
   // The caller knows the listener by its own handle, also for waiting from inside.
   t.current = l.parent;
