@@ -179,7 +179,9 @@ torque_err torque_reinit(struct torque_ctx *ctx) {
   torque_err err = ctx->core.reinit();
   if (err) return err;
   reattach_sources(*ctx, &err);
-  return err ? err : reattach_signals(ctx->core);
+  if (!err) err = reattach_signals(ctx->core);
+  if (err) ctx->core.undo_reinit();
+  return err;
 }
 
 }  // extern "C"

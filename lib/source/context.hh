@@ -60,6 +60,7 @@ class Context {
   torque_err usable() noexcept;
   bool foreign() const noexcept { return born_in_.load(std::memory_order_relaxed) != fork_generation(); }
   torque_err reinit() noexcept;  // in the child; the sources come after
+  void undo_reinit() noexcept { born_in_.store(fork_generation() - 1, std::memory_order_relaxed); }
 
   // The domain for something new. place: TORQUE_PLACE_* or a number.
   Domain *pick(int32_t place) noexcept;

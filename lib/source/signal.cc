@@ -101,6 +101,8 @@ torque_err open_descriptors() noexcept REQUIRES(hub.lock) {
   if (!signals) return last_error();
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return last_error();
+  // Room for 32,768 arrivals; less where the system says so.
+  (void)::fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
   hub.signal_fd = signals.release();
   hub.pipe_read = ends[0];
   hub.pipe_write.store(ends[1], std::memory_order_seq_cst);
@@ -424,6 +426,14 @@ torque_err reattach_signals(Context &context) noexcept {
       if (err || !look(handle, &v) || v.kind != Kind::signal || word::state(v.word) == word::NEW) return;
       Lock lock(hub.lock);
       err = enlist(context, *static_cast<Watch *>(cold(*v.slot).extra));
+    });
+  }
+  if (!err) return err;
+  // As if nothing had been, so that it can be tried again.
+  for (uint32_t i = 0; i < context.domain_count(); ++i) {
+    context.domain(i).slots.each([&](uint64_t handle) {
+      Seen v;
+      if (look(handle, &v) && v.kind == Kind::signal) end_signal(*v.slot);
     });
   }
   return err;
