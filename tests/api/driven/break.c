@@ -24,6 +24,18 @@ static void a_wait_for_one_round(void **state) {
   assert_int_equal(n, 0);
 }
 
+/* It ends one run or wait, and is used up by that. */
+static void it_does_not_linger(void **state) {
+  struct fixture *f = *state;
+  uint64_t n = 77;
+  assert_int_equal(torque_break(f->ctx), 0);
+  assert_int_equal(torque_run_once(f->ctx, UINT64_MAX, NULL), 0);
+  const uint64_t begin = monotonic_ns();
+  assert_int_equal(torque_run_once(f->ctx, 5000000, &n), 0);
+  assert_true(monotonic_ns() - begin >= 5000000);
+  assert_int_equal(n, 0);
+}
+
 static void break_it(struct probe *p, torque_source source, int fd) {
   (void)source;
   (void)fd;
@@ -66,6 +78,49 @@ static void nothing_in_hand_is_lost(void **state) {
   for (int i = 0; i < 10; i++) {
     assert_int_equal(p[i]->calls, 1);
     assert_int_equal(p[i]->bytes, 1);
+  }
+}
+
+/* Posted functions and timers break it as well, and those behind them wait for the next run. */
+struct queue {
+  struct fixture *f;
+  _Atomic uint32_t calls;
+};
+
+static void break_in_post(void *arg) {
+  struct queue *q = arg;
+  atomic_fetch_add(&q->calls, 1);
+  (void)torque_break(q->f->ctx);
+}
+
+static void break_in_timer(torque_source source, uint64_t expirations, void *arg) {
+  (void)source;
+  (void)expirations;
+  break_in_post(arg);
+}
+
+static void from_posted_functions(void **state) {
+  struct fixture *f = *state;
+  struct queue *q = fixture_take(f, sizeof *q);
+  q->f = f;
+  for (int i = 0; i < 5; i++) assert_int_equal(torque_post(f->ctx, break_in_post, q), 0);
+  for (uint32_t run = 1; run <= 5; run++) {
+    assert_int_equal(torque_run(f->ctx), 0);
+    assert_int_equal(q->calls, run);
+  }
+}
+
+static void from_timers(void **state) {
+  struct fixture *f = *state;
+  struct queue *q = fixture_take(f, sizeof *q);
+  q->f = f;
+  for (int i = 0; i < 5; i++) {
+    torque_source source = 0;
+    assert_int_equal(torque_timer_add(f->ctx, 0, 0, TORQUE_TIMER_REMOVE, break_in_timer, q, &source), 0);
+  }
+  for (uint32_t run = 1; run <= 5; run++) {
+    assert_int_equal(torque_run(f->ctx), 0);
+    assert_int_equal(q->calls, run);
   }
 }
 
@@ -174,6 +229,9 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       ON(driven, before_the_run),
       ON(driven, a_wait_for_one_round),
+      ON(driven, it_does_not_linger),
+      ON(driven, from_posted_functions),
+      ON(driven, from_timers),
       ON(driven, from_a_callback),
       ON(wide, from_a_callback),
       ON(wide, nothing_in_hand_is_lost),
