@@ -37,7 +37,7 @@ torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *ar
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (const torque_err err = v.domain->context.usable()) return err;
   // The strand may not end while we look: the source keeps it, so the source is held for that moment.
-  Strand *strand = cold(*v.slot).strand.look();
+  Strand *strand = ends(*v.slot).strand.look();
   if (!strand) return post_to(*v.domain, fn, arg);
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   return torque_strand_post(static_cast<torque_strand *>(strand), fn, arg);

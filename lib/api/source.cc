@@ -13,17 +13,17 @@ constexpr uint32_t kEvents = TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQ
 constexpr uint32_t kFlags = TORQUE_CONCURRENT | TORQUE_RECHECK | TORQUE_LEVEL;
 
 // A source's traits, from the caller's flags and the context's settings; false: they do not go together.
-bool traits_for(const Context &context, uint32_t flags, uint8_t *ret) noexcept {
+bool traits_for(const Context &context, uint32_t flags, uint16_t *ret) noexcept {
   const bool level = flags & TORQUE_LEVEL, recheck = flags & TORQUE_RECHECK, shared = flags & TORQUE_CONCURRENT;
   if ((flags & ~kFlags) || (level && !context.options.driven) || (recheck && (level || shared))) return false;
-  *ret = static_cast<uint8_t>((shared ? kConcurrent : 0) | (level ? kLevel : 0) |
+  *ret = static_cast<uint16_t>((shared ? kConcurrent : 0) | (level ? kLevel : 0) |
                               (recheck || (context.options.oneshot && !shared && !level) ? kOneshot : 0));
   return true;
 }
 
 torque_err make_fd_source(torque_ctx *ctx, Kind kind, int fd, uint32_t events, uint32_t flags, torque_fd_fn *fn,
                           void *arg, torque_source *ret) noexcept {
-  uint8_t traits;
+  uint16_t traits;
   if (!ctx || !fn || !ret || (events & ~kEvents) || !traits_for(ctx->core, flags, &traits)) return TORQUE_ERR_INVAL;
   Slot *s;
   if (const torque_err err = create(ctx->core, kind, TORQUE_PLACE_DEFAULT, &s)) return err;
@@ -109,7 +109,7 @@ torque_err torque_source_start(torque_source source) { return start_source(sourc
 torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn) {
   Seen v;
   if (const torque_err err = look_new(source, &v)) return err;
-  cold(*v.slot).final = fn;
+  ends(*v.slot).final = fn;
   return TORQUE_ERR_NONE;
 }
 
@@ -119,8 +119,9 @@ torque_err torque_source_set_strand(torque_source source, struct torque_strand *
   if (v.kind == Kind::listener || (v.traits & kConcurrent)) return TORQUE_ERR_KIND;
   if (strand && &strand->context() != &v.domain->context) return TORQUE_ERR_INVAL;
   if (strand) strand->ref();
-  if (Strand *before = cold(*v.slot).strand.get()) before->unref();
-  cold(*v.slot).strand.set(strand);
+  if (Strand *before = ends(*v.slot).strand.get()) before->unref();
+  ends(*v.slot).strand.set(strand);
+  v.slot->traits.set(static_cast<uint16_t>(strand ? v.traits | kStranded : v.traits & ~kStranded));
   return TORQUE_ERR_NONE;
 }
 

@@ -32,7 +32,7 @@ torque_err arm_or_take_over(Queue &q, int fd, uint64_t handle, uint32_t interest
 
 }  // namespace
 
-Trigger trigger_of(uint8_t traits) noexcept {
+Trigger trigger_of(uint16_t traits) noexcept {
   if (traits & kExclusiveWake) return Trigger::exclusive;
   if (traits & kOneshot) return Trigger::oneshot;
   return traits & kLevel ? Trigger::level : Trigger::edge;

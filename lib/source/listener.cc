@@ -68,7 +68,7 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   if (i == 0) l.first_fd = fd.get();
   s->fd.set(fd.release());
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
-  s->traits.set(kOwnsFd | (l.policy == TORQUE_LISTEN_EXCLUSIVE ? kExclusiveWake : 0));
+  s->traits.set(static_cast<uint16_t>(kOwnsFd | (l.policy == TORQUE_LISTEN_EXCLUSIVE ? kExclusiveWake : 0)));
   l.acceptors[i].store(handle_of(*s), std::memory_order_relaxed);
   return TORQUE_ERR_NONE;
 }

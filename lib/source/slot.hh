@@ -29,14 +29,15 @@ enum class Kind : uint8_t {
 };
 
 // Slot::traits
-constexpr uint8_t kConcurrent = 0x01;
-constexpr uint8_t kOneshot = 0x02;
-constexpr uint8_t kLevel = 0x04;
-constexpr uint8_t kAlwaysReady = 0x08;  // a regular file: the kernel does not watch those
-constexpr uint8_t kWall = 0x10;         // timer on the wall clock
-constexpr uint8_t kRemoveAfter = 0x20;  // timer that goes with its last expiration
-constexpr uint8_t kExclusiveWake = 0x40;
-constexpr uint8_t kOwnsFd = 0x80;  // the descriptor is the library's and is closed with the source
+constexpr uint16_t kConcurrent = 0x01;
+constexpr uint16_t kOneshot = 0x02;
+constexpr uint16_t kLevel = 0x04;
+constexpr uint16_t kAlwaysReady = 0x08;  // a regular file: the kernel does not watch those
+constexpr uint16_t kWall = 0x10;         // timer on the wall clock
+constexpr uint16_t kRemoveAfter = 0x20;  // timer that goes with its last expiration
+constexpr uint16_t kExclusiveWake = 0x40;
+constexpr uint16_t kOwnsFd = 0x80;  // the descriptor is the library's and is closed with the source
+constexpr uint16_t kStranded = 0x100;  // it has a strand
 
 constexpr uint32_t kTimerEvent = 0x80;  // pending bit beside the public ones: the timer is due
 constexpr uint32_t kAlwaysTold = TORQUE_ERROR | TORQUE_CLOSED | TORQUE_TRIGGER | kTimerEvent;
@@ -66,7 +67,7 @@ struct alignas(64) Slot {
   Steady<int32_t> fd;       // -1: none. Timers, under the timer lock: ns by which slack moved the deadline
   uint32_t index;           // constant for ever
   Steady<Kind> kind;
-  Steady<uint8_t> traits;
+  Steady<uint16_t> traits;
 
   // Descriptors: the events asked for; written under the entry lock, relaxed readers may see the old value for one event.
   // Timers: the slack in ns, under the timer lock.
@@ -81,24 +82,37 @@ struct alignas(64) Slot {
 };
 static_assert(sizeof(Slot) == 64);
 
-struct Cold {
+struct alignas(32) Cold {
   // Guarded by the timer lock of the domain that owns the chunk.
   Deadline due;
   union {
     uint64_t period;  // timers
     void *extra;      // signal, listener, acceptor, strand: their own object; constant
   };
-
-  // Constant from start to finish.
-  torque_final_fn *final;
-  Steady<Strand *> strand;
 };
-static_assert(sizeof(Cold) == 48);
+static_assert(sizeof(Cold) == 32);
 
-// Chunks of slots: hot parts, then cold parts, in one piece of memory.
+// Constant from start to finish.
+struct Ends {
+  torque_final_fn *final;
+  Steady<Strand *> strand;  // not null: the traits say kStranded
+};
+
+// A chunk of slots is one piece of memory: what every event touches, then what timers touch, then the rest. (Apart, so
+// that none of them straddles cache lines.)
 constexpr uint32_t kChunkSlots = 256;
 constexpr uint32_t kChunkShift = 8;
-constexpr size_t kChunkBytes = kChunkSlots * (sizeof(Slot) + sizeof(Cold));
+constexpr size_t kColdOffset = kChunkSlots * sizeof(Slot);
+constexpr size_t kEndsOffset = kColdOffset + kChunkSlots * sizeof(Cold);
+constexpr size_t kChunkBytes = kEndsOffset + kChunkSlots * sizeof(Ends);
+static_assert(kChunkBytes == 28672);  // seven pages, 112 bytes a source
+
+inline Cold *colds_of(Slot *first) noexcept {
+  return reinterpret_cast<Cold *>(reinterpret_cast<char *>(first) + kColdOffset);
+}
+inline Ends *ends_of(Slot *first) noexcept {
+  return reinterpret_cast<Ends *>(reinterpret_cast<char *>(first) + kEndsOffset);
+}
 
 inline uint64_t handle_of(uint32_t generation, uint32_t index) noexcept {
   return uint64_t{generation} << 32 | index;
@@ -108,8 +122,11 @@ inline uint32_t generation_of(uint64_t handle) noexcept { return static_cast<uin
 
 inline Cold &cold(Slot &s) noexcept {
   const uint32_t i = s.index & (kChunkSlots - 1);
-  auto *base = reinterpret_cast<char *>(&s - i);
-  return reinterpret_cast<Cold *>(base + kChunkSlots * sizeof(Slot))[i];
+  return colds_of(&s - i)[i];
+}
+inline Ends &ends(Slot &s) noexcept {
+  const uint32_t i = s.index & (kChunkSlots - 1);
+  return ends_of(&s - i)[i];
 }
 
 }  // namespace torque

@@ -8,6 +8,7 @@
 
 #include "base/alloc.hh"
 #include "base/mutex.hh"
+#include "base/vec.hh"
 #include "source/slot.hh"
 
 namespace torque {
@@ -31,13 +32,15 @@ struct Chunk {
   Chunk *all_next = nullptr;  // constant
 };
 
+// Where the chunk of that slot number begins, null when there is none. Lock-free.
+Slot *first_slot_of(uint32_t index) noexcept;
 // The slot of that number, or null when there is none. Lock-free.
 Slot *find_slot(uint32_t index) noexcept;
 Chunk *chunk_of(const Slot &s) noexcept;
 
 class SlotPool {
  public:
-  SlotPool(const Alloc &alloc, Domain &domain) noexcept : owner(domain), alloc_(alloc) {}
+  SlotPool(const Alloc &alloc, Domain &domain) noexcept : owner(domain), alloc_(alloc), slabs_(alloc) {}
   ~SlotPool();
   SlotPool(const SlotPool &) = delete;
   SlotPool &operator=(const SlotPool &) = delete;
@@ -70,6 +73,7 @@ class SlotPool {
     Chunk *head = nullptr;
   };
   Chunk *grow() noexcept REQUIRES(lock_);
+  void *take_memory() noexcept REQUIRES(lock_);
   void clean(Chunk &c) noexcept REQUIRES(lock_);
   Chunk *first() noexcept;
   uint32_t snapshot(Chunk &c, uint64_t *handles) noexcept;
@@ -85,6 +89,8 @@ class SlotPool {
   List full_ GUARDED_BY(lock_);
   List clean_ GUARDED_BY(lock_);  // wholly free, their memory given back to the system
   Chunk *all_ GUARDED_BY(lock_) = nullptr;
+  Vec<void *> slabs_ GUARDED_BY(lock_);
+  size_t slab_left_ GUARDED_BY(lock_) = 0;  // of the last slab, uncut
   uint64_t spare_ GUARDED_BY(lock_) = 0;  // free slots in roomy chunks
 };
 

@@ -63,8 +63,8 @@ void finish(Slot &s, uint64_t w) noexcept {
   if (fd >= 0 && (reason(w) == TORQUE_END_CLOSED || (s.traits.get() & kOwnsFd))) ::close(fd);
   if (kind == Kind::signal) free_signal(context, s);
   if (kind == Kind::acceptor) end_acceptor(s);
-  Strand *strand = cold(s).strand.get();
-  if (auto *final = cold(s).final) {
+  Strand *strand = ends(s).strand.get();
+  if (auto *final = ends(s).final) {
     const Finishing finishing(handle);
     final(handle, static_cast<int32_t>(reason(w)), s.arg.get());
   }
@@ -137,7 +137,7 @@ void run_again_later(Turn &t, Slot &s, uint32_t events) noexcept {
 // After a callback: what the holder does with the source. Answers the events for one more call, 0: given up.
 uint32_t settle(Turn &t, Slot &s, uint64_t handle, uint32_t events, bool again, bool may_rerun) noexcept {
   Domain &d = *s.domain.get();
-  const uint8_t traits = s.traits.get();
+  const uint16_t traits = s.traits.get();
   const int fd = s.fd.get();
   const uint32_t interest = s.interest.load(std::memory_order_relaxed);
   if ((traits & kAlwaysReady) && (traits & (kOneshot | kLevel)) && interest) again = true;
@@ -204,8 +204,8 @@ void serve_concurrent(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexce
 
 void serve(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   if (concurrent(s)) return serve_concurrent(t, s, handle, events);
-  Strand *strand = cold(s).strand.get();
-  if (!strand) return serve_held(t, s, handle, events);
+  if (!(s.traits.get() & kStranded)) return serve_held(t, s, handle, events);
+  Strand *strand = ends(s).strand.get();
   if (!strand->enter(s, events)) {
     t.counters.add(Counter::strand_waits);
     return;
@@ -222,6 +222,12 @@ bool look(uint64_t handle, Seen *ret) noexcept {
   *ret = {s, s->domain.look(), 0, s->kind.look(), s->traits.look(), s->fd.look()};
   ret->word = s->word.load(std::memory_order_acquire);
   return is_live(ret->word, generation_of(handle));
+}
+
+void prefetch_timer(uint64_t handle) noexcept {
+  if (Slot *first = first_slot_of(index_of(handle))) {
+    __builtin_prefetch(&colds_of(first)[index_of(handle) & (kChunkSlots - 1)], 1);
+  }
 }
 
 torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexcept {
@@ -267,7 +273,7 @@ bool retire(uint64_t handle, uint32_t why) noexcept {
   Slot &s = *v.slot;
   v.domain = s.domain.get();  // it may have moved until it started
   dismantle(v, handle);
-  Strand *strand = cold(s).strand.get();
+  Strand *strand = ends(s).strand.get();
   if (strand && strand->withdraw(s)) drop(s);  // the queue's hold: nobody need come for it
   drop(s);
   return true;
@@ -285,7 +291,7 @@ torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
     return TORQUE_ERR_STALE;
   }
   for (Turn *t = current_turn(); t; t = t->outer) {
-    if (t->strand && v.kind != Kind::strand && cold(*v.slot).strand.look() == t->strand) return TORQUE_ERR_DEADLOCK;
+    if (t->strand && v.kind != Kind::strand && ends(*v.slot).strand.look() == t->strand) return TORQUE_ERR_DEADLOCK;
   }
   const bool ours = retire(handle, why);
   wait_for_end(*v.slot, generation_of(handle));

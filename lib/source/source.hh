@@ -22,10 +22,12 @@ struct Seen {
   Domain *domain;
   uint64_t word;
   Kind kind;
-  uint8_t traits;
+  uint16_t traits;
   int32_t fd;
 };
 bool look(uint64_t handle, Seen *ret) noexcept;
+// Begins to fetch what timer calls touch beside the slot, so that among very many the two misses overlap.
+void prefetch_timer(uint64_t handle) noexcept;
 
 // A source in state NEW. place as in Context::pick().
 torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexcept;
@@ -78,7 +80,7 @@ torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept
 void detach_fd(const Seen &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
 void rearm_fd(Domain &d, int fd, uint64_t handle, uint32_t interest) noexcept;
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
-Trigger trigger_of(uint8_t traits) noexcept;
+Trigger trigger_of(uint16_t traits) noexcept;
 
 torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept;
 torque_err cancel_timer(uint64_t handle) noexcept;

@@ -22,6 +22,7 @@ torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t f
 
 torque_err cancel_timer(uint64_t handle) noexcept {
   Seen v;
+  prefetch_timer(handle);
   if (!look(handle, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
   return timers_of(*v.slot).cancel(*v.slot, generation_of(handle)) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;

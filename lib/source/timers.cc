@@ -37,11 +37,8 @@ bool is_live(const Slot &s, uint32_t generation) noexcept {
 }  // namespace
 
 Deadline *ResolveDeadline::operator()(uint32_t id) const noexcept {
-  Slot *s = find_slot(id);
-  return s ? &reinterpret_cast<Cold *>(reinterpret_cast<char *>(s - (id & (kChunkSlots - 1))) +
-                                       kChunkSlots * sizeof(Slot))[id & (kChunkSlots - 1)]
-                  .due
-           : nullptr;
+  Slot *first = first_slot_of(id);
+  return first ? &colds_of(first)[id & (kChunkSlots - 1)].due : nullptr;
 }
 
 void ResolveDeadline::prefetch(uint32_t id) const noexcept {

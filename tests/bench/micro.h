@@ -25,9 +25,10 @@
 #include <unistd.h>
 
 static void timers_init(uint32_t n);
-static inline void timer_insert(uint32_t i, uint64_t ns);
-static inline void timer_reset(uint32_t i, uint64_t ns);
-static inline void timer_cancel(uint32_t i);
+static inline timer_name timer_named(uint32_t i);
+static inline void timer_insert(timer_name timer, uint64_t ns);
+static inline void timer_reset(timer_name timer, uint64_t ns);
+static inline void timer_cancel(timer_name timer);
 static void loop_in_callback(void (*phase)(void));
 static void loop_run_ready(void);
 static void first_event(int fd);
@@ -40,6 +41,7 @@ static struct {
 	uint64_t fired;
 	uint64_t *delay;
 	uint32_t *order;
+	timer_name *name; /* in that order: a program has a timer's name at hand when it wants it */
 	uint64_t seed;
 	uint64_t insert_ns, reset_ns, cancel_ns, expire_ns, late_ns;
 	uint64_t first_ns;
@@ -86,13 +88,15 @@ static void micro_draw(uint64_t low_ns, uint64_t span_ns)
 		micro.order[i] = micro.order[j];
 		micro.order[j] = kept;
 	}
+	for (uint32_t i = 0; i < micro.n; i++)
+		micro.name[i] = timer_named(micro.order[i]);
 }
 
 static void micro_insert(void)
 {
 	uint64_t start = micro_cpu();
 	for (uint32_t i = 0; i < micro.n; i++)
-		timer_insert(micro.order[i], micro.delay[i]);
+		timer_insert(micro.name[i], micro.delay[i]);
 	micro.insert_ns += micro_cpu() - start;
 }
 
@@ -100,7 +104,7 @@ static void micro_reset(void)
 {
 	uint64_t start = micro_cpu();
 	for (uint32_t i = 0; i < micro.n; i++)
-		timer_reset(micro.order[i], micro.delay[i]);
+		timer_reset(micro.name[i], micro.delay[i]);
 	micro.reset_ns += micro_cpu() - start;
 }
 
@@ -108,7 +112,7 @@ static void micro_cancel(void)
 {
 	uint64_t start = micro_cpu();
 	for (uint32_t i = 0; i < micro.n; i++)
-		timer_cancel(micro.order[i]);
+		timer_cancel(micro.name[i]);
 	micro.cancel_ns += micro_cpu() - start;
 }
 
@@ -152,7 +156,8 @@ static void micro_timers(uint32_t n)
 	micro.n = n;
 	micro.delay = calloc(n, sizeof *micro.delay);
 	micro.order = calloc(n, sizeof *micro.order);
-	if (!micro.delay || !micro.order)
+	micro.name = calloc(n, sizeof *micro.name);
+	if (!micro.delay || !micro.order || !micro.name)
 		exit(1);
 	timers_init(n);
 	micro_round(); /* memory is there and touched; not counted */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* libev: timers in its 4-heap, start-up, ev_async. */
-#include "micro.h"
 
 #include <pthread.h>
 #pragma GCC diagnostic ignored "-Wstrict-aliasing"
 #include <ev.h>
+
+typedef ev_timer *timer_name;
+#include "micro.h"
 
 static struct ev_loop *loop;
 static ev_timer *timers;
@@ -32,22 +34,27 @@ static void timers_init(uint32_t n)
 		ev_init(&timers[i], on_timer);
 }
 
-static inline void timer_insert(uint32_t i, uint64_t ns)
+static inline timer_name timer_named(uint32_t i)
 {
-	ev_timer_set(&timers[i], seconds(ns), 0.);
-	ev_timer_start(loop, &timers[i]);
+	return &timers[i];
+}
+
+static inline void timer_insert(timer_name timer, uint64_t ns)
+{
+	ev_timer_set(timer, seconds(ns), 0.);
+	ev_timer_start(loop, timer);
 }
 
 /* The quickest way libev has: the heap is adjusted in place. */
-static inline void timer_reset(uint32_t i, uint64_t ns)
+static inline void timer_reset(timer_name timer, uint64_t ns)
 {
-	timers[i].repeat = seconds(ns);
-	ev_timer_again(loop, &timers[i]);
+	timer->repeat = seconds(ns);
+	ev_timer_again(loop, timer);
 }
 
-static inline void timer_cancel(uint32_t i)
+static inline void timer_cancel(timer_name timer)
 {
-	ev_timer_stop(loop, &timers[i]);
+	ev_timer_stop(loop, timer);
 }
 
 static void loop_in_callback(void (*phase)(void))

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* libevent: timers in its binary heap, start-up, event_active from another thread. */
-#include "micro.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
 #include <event2/thread.h>
 #include <pthread.h>
+
+typedef struct event *timer_name;
+#include "micro.h"
 
 static struct event_base *base;
 static struct event *timers, async, first;
@@ -32,20 +34,25 @@ static void timers_init(uint32_t n)
 		evtimer_assign(&timers[i], base, on_timer, NULL);
 }
 
-static inline void timer_insert(uint32_t i, uint64_t ns)
+static inline timer_name timer_named(uint32_t i)
+{
+	return &timers[i];
+}
+
+static inline void timer_insert(timer_name timer, uint64_t ns)
 {
 	struct timeval tv = interval(ns);
-	event_add(&timers[i], &tv);
+	event_add(timer, &tv);
 }
 
-static inline void timer_reset(uint32_t i, uint64_t ns)
+static inline void timer_reset(timer_name timer, uint64_t ns)
 {
-	timer_insert(i, ns);
+	timer_insert(timer, ns);
 }
 
-static inline void timer_cancel(uint32_t i)
+static inline void timer_cancel(timer_name timer)
 {
-	event_del(&timers[i]);
+	event_del(timer);
 }
 
 static void on_phase(evutil_socket_t fd, short what, void *argument)

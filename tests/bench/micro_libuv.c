@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* libuv: timers in its binary heap (milliseconds), start-up, uv_async. */
-#include "micro.h"
 
 #include <pthread.h>
 #include <uv.h>
+
+typedef uv_timer_t *timer_name;
+#include "micro.h"
 
 static uv_loop_t loop;
 static uv_timer_t *timers;
@@ -27,19 +29,24 @@ static void timers_init(uint32_t n)
 		uv_timer_init(&loop, &timers[i]);
 }
 
-static inline void timer_insert(uint32_t i, uint64_t ns)
+static inline timer_name timer_named(uint32_t i)
 {
-	uv_timer_start(&timers[i], on_timer, (ns + 999999) / 1000000, 0);
+	return &timers[i];
 }
 
-static inline void timer_reset(uint32_t i, uint64_t ns)
+static inline void timer_insert(timer_name timer, uint64_t ns)
 {
-	timer_insert(i, ns);
+	uv_timer_start(timer, on_timer, (ns + 999999) / 1000000, 0);
 }
 
-static inline void timer_cancel(uint32_t i)
+static inline void timer_reset(timer_name timer, uint64_t ns)
 {
-	uv_timer_stop(&timers[i]);
+	timer_insert(timer, ns);
+}
+
+static inline void timer_cancel(timer_name timer)
+{
+	uv_timer_stop(timer);
 }
 
 static void loop_in_callback(void (*phase)(void))

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* libtorque: timers in its wheel, start-up, posted functions. */
-#include "micro.h"
 
 #include <libtorque/torque.h>
 #include <semaphore.h>
+
+typedef torque_source timer_name;
+#include "micro.h"
 
 static struct torque_ctx *context;
 static torque_source *timers;
@@ -43,19 +45,24 @@ static void timers_init(uint32_t n)
 		check(torque_timer_new(context, TORQUE_CLOCK_MONOTONIC, on_timer, NULL, &timers[i]), "torque_timer_new");
 }
 
-static inline void timer_insert(uint32_t i, uint64_t ns)
+static inline timer_name timer_named(uint32_t i)
 {
-	torque_timer_set(timers[i], torque_now(context) + ns, 0, TORQUE_TIMER_ABSOLUTE);
+	return timers[i];
 }
 
-static inline void timer_reset(uint32_t i, uint64_t ns)
+static inline void timer_insert(timer_name timer, uint64_t ns)
 {
-	timer_insert(i, ns);
+	torque_timer_set(timer, torque_now(context) + ns, 0, TORQUE_TIMER_ABSOLUTE);
 }
 
-static inline void timer_cancel(uint32_t i)
+static inline void timer_reset(timer_name timer, uint64_t ns)
 {
-	torque_timer_cancel(timers[i]);
+	timer_insert(timer, ns);
+}
+
+static inline void timer_cancel(timer_name timer)
+{
+	torque_timer_cancel(timer);
 }
 
 static void on_phase(void *argument)
