@@ -209,16 +209,17 @@ torque_err torque_block(struct torque_ctx *ctx) {
   if (!ctx) return TORQUE_ERR_INVAL;
   if (inside(ctx)) return TORQUE_ERR_DEADLOCK;
   uint64_t serial;
+  sigset_t term, before;
   {
     Lock lock(Registry::lock());
     if (!Registry::has(ctx)) return TORQUE_ERR_INVAL;
     if (ctx->core.options.driven) return TORQUE_ERR_KIND;
     if (ctx->core.foreign() && ctx->core.started.load(std::memory_order_acquire)) return TORQUE_ERR_FORKED;
     serial = ctx->serial;
+    term = ctx->term;  // needed when it is gone
     ++ctx->blocked;
   }
-  sigset_t before;
-  pthread_sigmask(SIG_BLOCK, &ctx->term, &before);
+  pthread_sigmask(SIG_BLOCK, &term, &before);
   wait_for_end(*ctx);
   drain_signals(*ctx);
   bool mine;
@@ -231,7 +232,6 @@ torque_err torque_block(struct torque_ctx *ctx) {
     // Somebody else ends it: not before it is gone do we answer.
     while (!mine && Registry::has(ctx) && ctx->serial == serial) Registry::changed().wait(Registry::lock());
   }
-  const sigset_t term = ctx->term;
   if (mine) end(ctx);
   // Termination signals that came while stopping have done their work.
   const timespec now{};
