@@ -37,7 +37,7 @@ __attribute__((constructor)) static void find_callers(void) {
   dl_iterate_phdr(find_library, inside);
 }
 
-void *faults_real(const char *name) {
+FAULTS_UNWATCHED void *faults_real(const char *name) {
   void *real = dlsym(RTLD_NEXT, name);
   if (!real) abort();
   return real;
@@ -65,13 +65,13 @@ const char *faults_failed(void) {
   return name ? name : "nothing";
 }
 
-static bool may_answer(uint32_t may, int err) {
+FAULTS_UNWATCHED static bool may_answer(uint32_t may, int err) {
   return (err == EMFILE && (may & FAULT_EMFILE)) || (err == ENOMEM && (may & FAULT_ENOMEM)) ||
          (err == EINTR && (may & FAULT_EINTR));
 }
 
 /* Async-signal-safe, as the calls in front of which it stands. */
-bool faults_hit(const void *caller, const char *name, uint32_t may, int32_t *ret_err) {
+FAULTS_UNWATCHED bool faults_hit(const void *caller, const char *name, uint32_t may, int32_t *ret_err) {
   int err = atomic_load(&armed_errno);
   if (!err || !may_answer(may, err)) return false;
   if ((uintptr_t)caller < library_begin || (uintptr_t)caller >= library_end) return false;

@@ -19,6 +19,9 @@ uint32_t faults_disarm(void);
 uint32_t faults_counted(void);
 const char *faults_failed(void);
 
+/* A sanitizer calls some of these before it is ready for code that it watches. */
+#define FAULTS_UNWATCHED __attribute__((no_sanitize("thread")))
+
 /* For faults_calls.h. True: the caller answers the armed errno. */
 enum { FAULT_EMFILE = 1, FAULT_ENOMEM = 2, FAULT_EINTR = 4 };
 bool faults_hit(const void *caller, const char *name, uint32_t may, int32_t *ret_err);

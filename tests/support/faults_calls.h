@@ -32,7 +32,7 @@
   memcpy(&real, &found, sizeof real)
 
 #define FAULTS_CALL(result, name, may, failure, parameters, arguments)               \
-  result name parameters {                                                           \
+  FAULTS_UNWATCHED result name parameters {                                          \
     typedef result name##_type parameters;                                           \
     FAULTS_REAL(name##_type, name);                                                  \
     int32_t err;                                                                     \
@@ -77,7 +77,7 @@ FAULTS_CALL(int, madvise, FAULT_ENOMEM, -1, (void *at, size_t size, int advice),
 FAULTS_CALL(int, sched_setaffinity, FAULT_ENOMEM, -1, (pid_t pid, size_t size, const cpu_set_t *set), (pid, size, set))
 
 /* DEL and MOD need nothing that the system could lack. */
-int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event) {
+FAULTS_UNWATCHED int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event) {
   typedef int epoll_ctl_type(int, int, int, struct epoll_event *);
   FAULTS_REAL(epoll_ctl_type, epoll_ctl);
   int32_t err;
@@ -89,7 +89,7 @@ int epoll_ctl(int epoll, int op, int fd, struct epoll_event *event) {
 }
 
 /* An interrupted close() has closed: Linux gives the number away whatever it answers. */
-int close(int fd) {
+FAULTS_UNWATCHED int close(int fd) {
   typedef int close_type(int);
   FAULTS_REAL(close_type, close);
   int32_t err;
@@ -102,7 +102,7 @@ int close(int fd) {
 }
 
 /* Threads: EAGAIN whatever ran out. */
-int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg) {
+FAULTS_UNWATCHED int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg) {
   typedef int pthread_create_type(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
   FAULTS_REAL(pthread_create_type, pthread_create);
   int32_t err;
@@ -110,7 +110,7 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*run)(v
   return real(thread, attr, run, arg);
 }
 
-int pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t *set) {
+FAULTS_UNWATCHED int pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t *set) {
   typedef int pthread_setaffinity_np_type(pthread_t, size_t, const cpu_set_t *);
   FAULTS_REAL(pthread_setaffinity_np_type, pthread_setaffinity_np);
   int32_t err;
@@ -119,7 +119,7 @@ int pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t *set) 
 }
 
 /* Commands with an argument and without: the argument travels as a register's worth either way. */
-int fcntl(int fd, int command, ...) {
+FAULTS_UNWATCHED int fcntl(int fd, int command, ...) {
   typedef int fcntl_type(int, int, ...);
   FAULTS_REAL(fcntl_type, fcntl);
   va_list arguments;
