@@ -43,7 +43,7 @@ torque_err torque_timer_set(torque_source source, uint64_t when_ns, uint64_t per
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
   const uint16_t traits = static_cast<uint16_t>((v.traits & ~kRemoveAfter) | (flags & TORQUE_TIMER_REMOVE ? kRemoveAfter : 0));
   if (traits != v.traits) v.slot->traits.set(traits);
-  return set_timer(source, when_ns, period_ns, flags);
+  return set_timer(v, source, when_ns, period_ns, flags);
 }
 
 torque_err torque_timer_set_slack(torque_source source, uint64_t slack_ns) {

@@ -7,12 +7,11 @@
 namespace torque {
 
 namespace {
-constinit std::atomic<uint32_t> forks{0};
 constinit std::atomic<uint32_t> next_home{0};
 [[gnu::tls_model("initial-exec")]] constinit thread_local uint32_t home_of_thread = 0;  // 0: none yet
 }  // namespace
 
-uint32_t fork_generation() noexcept { return forks.load(std::memory_order_relaxed); }
+constinit std::atomic<uint32_t> forks{0};
 void note_fork() noexcept { forks.fetch_add(1, std::memory_order_relaxed); }
 
 void Log::say(int32_t level, const char *format, ...) const noexcept {
@@ -43,10 +42,7 @@ torque_err Context::open(uint32_t count, const uint32_t *sizes) noexcept {
   return TORQUE_ERR_NONE;
 }
 
-torque_err Context::usable() noexcept {
-  if (stopping.load(std::memory_order_acquire)) return TORQUE_ERR_STOPPED;
-  if (!foreign()) [[likely]]
-    return TORQUE_ERR_NONE;
+torque_err Context::usable_after_fork() noexcept {
   if (options.driven || started.load(std::memory_order_acquire)) return TORQUE_ERR_FORKED;
   return reinit();
 }

@@ -30,7 +30,8 @@ struct Log {
 };
 
 // Grows in each forked child, so that a context knows a process that is not its own.
-uint32_t fork_generation() noexcept;
+extern std::atomic<uint32_t> forks;
+inline uint32_t fork_generation() noexcept { return forks.load(std::memory_order_relaxed); }
 void note_fork() noexcept;
 
 class Context {
@@ -57,7 +58,10 @@ class Context {
 
   // 0, or why nothing can be done here: FORKED, STOPPED. Also makes kernel objects anew in a child whose parent had not
   // started its workers.
-  torque_err usable() noexcept;
+  torque_err usable() noexcept {
+    if (stopping.load(std::memory_order_acquire)) return TORQUE_ERR_STOPPED;
+    return foreign() ? usable_after_fork() : TORQUE_ERR_NONE;
+  }
   bool foreign() const noexcept { return born_in_.load(std::memory_order_relaxed) != fork_generation(); }
   torque_err reinit() noexcept;  // in the child; the sources come after
   void undo_reinit() noexcept { born_in_.store(fork_generation() - 1, std::memory_order_relaxed); }
@@ -77,6 +81,8 @@ class Context {
   }
 
  private:
+  torque_err usable_after_fork() noexcept;
+
   std::atomic<uint32_t> born_in_;
   Domain **domains_ = nullptr;
   uint32_t domain_count_ = 0;

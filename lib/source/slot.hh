@@ -38,6 +38,7 @@ constexpr uint16_t kRemoveAfter = 0x20;  // timer that goes with its last expira
 constexpr uint16_t kExclusiveWake = 0x40;
 constexpr uint16_t kOwnsFd = 0x80;  // the descriptor is the library's and is closed with the source
 constexpr uint16_t kStranded = 0x100;  // it has a strand
+constexpr uint16_t kElsewhere = 0x200;     // another domain serves it than the one whose slot it has
 
 constexpr uint32_t kTimerEvent = 0x80;  // pending bit beside the public ones: the timer is due
 constexpr uint32_t kAlwaysTold = TORQUE_ERROR | TORQUE_CLOSED | TORQUE_TRIGGER | kTimerEvent;

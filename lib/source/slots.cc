@@ -12,34 +12,16 @@ namespace torque {
 
 namespace {
 
-// Two levels: 1024 leaves of 4096 chunks of 256 slots, 2^30 in all. The first leaf is static, so that most processes
-// never allocate here. Leaves stay for the life of the process.
-constexpr uint32_t kLeafShift = 12;
-constexpr uint32_t kLeafChunks = 1u << kLeafShift;
-constexpr uint32_t kLeaves = 1024;
+using directory::Entry;
+using directory::Leaf;
+using directory::kLeafChunks;
+using directory::kLeafShift;
+using directory::kLeaves;
+using directory::leaves;
+using directory::entry_of_chunk;
 
-struct Entry {
-  std::atomic<Slot *> slots{nullptr};    // store_release in publish() pairs with load_acquire in find_slot()
-  std::atomic<Chunk *> chunk{nullptr};
-  uint32_t floor = 0;                    // under the directory lock
-};
-
-struct Leaf {
-  Entry entries[kLeafChunks];
-};
-
-constinit Leaf first_leaf;
-constinit std::atomic<Leaf *> leaves[kLeaves];
 constinit Mutex directory_mutex;
 constinit uint32_t first_maybe_free = 0;  // under directory_mutex; no free entry lies below
-
-Leaf *leaf_at(uint32_t i) noexcept { return i == 0 ? &first_leaf : leaves[i].load(std::memory_order_acquire); }
-
-Entry *entry_of_chunk(uint32_t number) noexcept {
-  const uint32_t l = number >> kLeafShift;
-  Leaf *leaf = l < kLeaves ? leaf_at(l) : nullptr;
-  return leaf ? &leaf->entries[number & (kLeafChunks - 1)] : nullptr;
-}
 
 // Requires: directory_mutex. Makes the leaf when it is not there.
 Entry *reach_entry(uint32_t number) noexcept {
@@ -110,17 +92,12 @@ uint32_t highest_generation(const Chunk &c) noexcept {
 
 }  // namespace
 
+constinit Leaf directory::first_leaf;
+constinit std::atomic<Leaf *> directory::leaves[kLeaves];
+
 Mutex &directory_lock() noexcept { return directory_mutex; }
 
-Slot *first_slot_of(uint32_t index) noexcept {
-  Entry *e = entry_of_chunk(index >> kChunkShift);
-  return e ? e->slots.load(std::memory_order_acquire) : nullptr;
-}
 
-Slot *find_slot(uint32_t index) noexcept {
-  Slot *first = first_slot_of(index);
-  return first ? first + (index & (kChunkSlots - 1)) : nullptr;
-}
 
 Chunk *chunk_of(const Slot &s) noexcept {
   return entry_of_chunk(s.index >> kChunkShift)->chunk.load(std::memory_order_relaxed);

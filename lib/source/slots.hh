@@ -32,10 +32,45 @@ struct Chunk {
   Chunk *all_next = nullptr;  // constant
 };
 
+// Two levels: 1024 leaves of 4096 chunks of 256 slots, 2^30 in all. The first leaf is static, so that most processes
+// never allocate here. Leaves stay for the life of the process.
+namespace directory {
+
+constexpr uint32_t kLeafShift = 12;
+constexpr uint32_t kLeafChunks = 1u << kLeafShift;
+constexpr uint32_t kLeaves = 1024;
+
+struct Entry {
+  std::atomic<Slot *> slots{nullptr};  // store_release in publish() pairs with load_acquire in first_slot_of()
+  std::atomic<Chunk *> chunk{nullptr};
+  uint32_t floor = 0;                  // under the directory lock
+};
+struct Leaf {
+  Entry entries[kLeafChunks];
+};
+extern Leaf first_leaf;
+extern std::atomic<Leaf *> leaves[kLeaves];
+
+inline Entry *entry_of_chunk(uint32_t number) noexcept {
+  if (number < kLeafChunks) [[likely]]
+    return &first_leaf.entries[number];
+  const uint32_t l = number >> kLeafShift;
+  Leaf *leaf = l < kLeaves ? leaves[l].load(std::memory_order_acquire) : nullptr;
+  return leaf ? &leaf->entries[number & (kLeafChunks - 1)] : nullptr;
+}
+
+}  // namespace directory
+
 // Where the chunk of that slot number begins, null when there is none. Lock-free.
-Slot *first_slot_of(uint32_t index) noexcept;
+inline Slot *first_slot_of(uint32_t index) noexcept {
+  directory::Entry *e = directory::entry_of_chunk(index >> kChunkShift);
+  return e ? e->slots.load(std::memory_order_acquire) : nullptr;
+}
 // The slot of that number, or null when there is none. Lock-free.
-Slot *find_slot(uint32_t index) noexcept;
+inline Slot *find_slot(uint32_t index) noexcept {
+  Slot *first = first_slot_of(index);
+  return first ? first + (index & (kChunkSlots - 1)) : nullptr;
+}
 Chunk *chunk_of(const Slot &s) noexcept;
 
 class SlotPool {

@@ -41,8 +41,6 @@ bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
   return s.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire);
 }
 
-bool is_live(uint64_t w, uint32_t gen) noexcept { return generation(w) == gen && live(w); }
-
 bool concurrent(const Slot &s) noexcept { return s.traits.get() & kConcurrent; }
 
 void wait_for_end(Slot &s, uint32_t gen) noexcept {
@@ -215,20 +213,6 @@ void serve(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
 
 }  // namespace
 
-bool look(uint64_t handle, Seen *ret) noexcept {
-  Slot *s = find_slot(index_of(handle));
-  if (!s || generation_of(handle) == 0) return false;
-  if (!is_live(s->word.load(std::memory_order_acquire), generation_of(handle))) return false;
-  *ret = {s, s->domain.look(), 0, s->kind.look(), s->traits.look(), s->fd.look()};
-  ret->word = s->word.load(std::memory_order_acquire);
-  return is_live(ret->word, generation_of(handle));
-}
-
-void prefetch_timer(uint64_t handle) noexcept {
-  if (Slot *first = first_slot_of(index_of(handle))) {
-    __builtin_prefetch(&colds_of(first)[index_of(handle) & (kChunkSlots - 1)], 1);
-  }
-}
 
 torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexcept {
   if (const torque_err err = context.usable()) return err;
@@ -246,9 +230,9 @@ void move_to(Slot &s, Domain &d) noexcept {
   s.domain.get()->load.fetch_sub(1, std::memory_order_relaxed);
   d.load.fetch_add(1, std::memory_order_relaxed);
   s.domain.set(&d);
+  const uint16_t traits = s.traits.get();
+  s.traits.set(static_cast<uint16_t>(&d == &chunk_of(s)->pool->owner ? traits & ~kElsewhere : traits | kElsewhere));
 }
-
-Timers &timers_of(const Slot &s) noexcept { return chunk_of(s)->pool->owner.timers; }
 
 bool arm_word(Slot &s, uint32_t gen) noexcept {
   uint64_t w = s.word.load(std::memory_order_acquire);

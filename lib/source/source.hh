@@ -25,9 +25,21 @@ struct Seen {
   uint16_t traits;
   int32_t fd;
 };
-bool look(uint64_t handle, Seen *ret) noexcept;
+inline bool is_live(uint64_t w, uint32_t gen) noexcept { return word::generation(w) == gen && word::live(w); }
+inline bool look(uint64_t handle, Seen *ret) noexcept {
+  Slot *s = find_slot(index_of(handle));
+  if (!s || generation_of(handle) == 0) return false;
+  if (!is_live(s->word.load(std::memory_order_acquire), generation_of(handle))) return false;
+  *ret = {s, s->domain.look(), 0, s->kind.look(), s->traits.look(), s->fd.look()};
+  ret->word = s->word.load(std::memory_order_acquire);
+  return is_live(ret->word, generation_of(handle));
+}
 // Begins to fetch what timer calls touch beside the slot, so that among very many the two misses overlap.
-void prefetch_timer(uint64_t handle) noexcept;
+inline void prefetch_timer(uint64_t handle) noexcept {
+  if (Slot *first = first_slot_of(index_of(handle))) {
+    __builtin_prefetch(&colds_of(first)[index_of(handle) & (kChunkSlots - 1)], 1);
+  }
+}
 
 // A source in state NEW. place as in Context::pick().
 torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexcept;
@@ -37,7 +49,9 @@ inline uint64_t handle_of(const Slot &s) noexcept {
 // Moves a source that has not started to another domain.
 void move_to(Slot &s, Domain &d) noexcept;
 // Whose wheel its deadline lies in: that of the domain that made it, wherever it is served.
-Timers &timers_of(const Slot &s) noexcept;
+inline Timers &timers_of(const Slot &s) noexcept {
+  return s.traits.get() & kElsewhere ? chunk_of(s)->pool->owner.timers : s.domain.get()->timers;
+}
 // NEW -> ARMED; false: it was not NEW any more.
 bool arm_word(Slot &s, uint32_t generation) noexcept;
 bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after a failed start
@@ -82,7 +96,7 @@ void rearm_fd(Domain &d, int fd, uint64_t handle, uint32_t interest) noexcept;
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
 Trigger trigger_of(uint16_t traits) noexcept;
 
-torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept;
+torque_err set_timer(const Seen &v, uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept;
 torque_err cancel_timer(uint64_t handle) noexcept;
 
 torque_err start_signal(Context &context, Slot &s, uint64_t handle) noexcept;

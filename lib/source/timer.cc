@@ -6,14 +6,11 @@
 
 namespace torque {
 
-torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept {
-  Seen v;
-  if (!look(handle, &v)) return TORQUE_ERR_STALE;
-  if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
+torque_err set_timer(const Seen &v, uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept {
   if (const torque_err err = v.domain->context.usable()) return err;
   if (const torque_err err = v.domain->context.ensure_started()) return err;
   if (!(flags & TORQUE_TIMER_ABSOLUTE)) when = add_ns(v.traits & kWall ? realtime_ns() : monotonic_ns(), when);
-  arm_word(*v.slot, generation_of(handle));
+  if (word::state(v.word) == word::NEW) arm_word(*v.slot, generation_of(handle));
   bool wake;
   const torque_err err = timers_of(*v.slot).set(*v.slot, generation_of(handle), when, period, &wake);
   if (wake) chunk_of(*v.slot)->pool->owner.poke();
