@@ -10,7 +10,7 @@
 
 #include "support/cmocka.h"
 
-enum { THREADS = 4, CONNECTIONS = 1000 };
+enum { THREADS = 4, CONNECTIONS = 1000, WAITING = 300 };
 
 static const struct shape shape_eight = {.name = "eight", .synthetic = "pack:1 l3:8 core:2 pu:1", .counted = 1};
 
@@ -103,9 +103,9 @@ static void those_who_wait_already(void **state) {
   struct door *address = fixture_take(f, sizeof *address);
   address->length = sizeof address->address;
   assert_int_equal(getsockname(fd, (struct sockaddr *)&address->address, &address->length), 0);
-  for (int i = 0; i < 50; i++) fixture_own(f, visit(address));
+  for (int i = 0; i < WAITING; i++) fixture_own(f, visit(address));
   struct door *d = door_on_socket(f, fd, TORQUE_LISTEN_DEFAULT);
-  AWAIT(f, d->accepted == 50);
+  AWAIT(f, d->accepted == WAITING);
 }
 
 /* SHARED is one domain's; what its callback adds goes round. */

@@ -112,6 +112,31 @@ static void an_exclusive_one_does_not(void **state) {
   assert_int_equal(p->most_inside, 1);
 }
 
+/* Nor does one of a descriptor; and what comes while its callback runs, after that has read, is told next. */
+static void an_exclusive_descriptor_does_not(struct fixture *f, uint32_t flags) {
+  int fd[2];
+  fixture_pair(f, fd);
+  struct probe *p = probe_new(f);
+  probe_start_fd(f, p, fd[0], TORQUE_READ, flags);
+  for (uint64_t bytes = 0; bytes < 60; bytes += 3) {
+    atomic_store(&p->blocked, 1);
+    say(fd[1], 1);
+    AWAIT(f, p->inside == 1 && p->bytes == bytes + 1); /* it has read, and stays inside */
+    say(fd[1], 1);
+    nap();
+    say(fd[1], 1);
+    nap();
+    assert_int_equal(p->inside, 1);
+    atomic_store(&p->blocked, 0);
+    AWAIT(f, p->bytes == bytes + 3);
+    AWAIT(f, p->inside == 0);
+  }
+  assert_int_equal(p->most_inside, 1);
+}
+
+static void an_exclusive_edge_does_not(void **state) { an_exclusive_descriptor_does_not(*state, 0); }
+static void a_rechecked_descriptor_does_not(void **state) { an_exclusive_descriptor_does_not(*state, TORQUE_RECHECK); }
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON(four, two_callbacks_meet),
@@ -126,6 +151,11 @@ int main(void) {
       ON_EVERY(asking_for_more_gets_it),
       ON(four, an_exclusive_one_does_not),
       ON_THREADED(an_exclusive_one_does_not),
+      ON(four, an_exclusive_edge_does_not),
+      ON_THREADED(an_exclusive_edge_does_not),
+      ON(shared, an_exclusive_edge_does_not),
+      ON(four, a_rechecked_descriptor_does_not),
+      ON_THREADED(a_rechecked_descriptor_does_not),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
