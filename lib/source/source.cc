@@ -184,10 +184,10 @@ bool run(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   return again;
 }
 
-// What of these events the source wants to hear. What the program triggers is told as it says.
+// What of these events the source wants to hear.
 uint32_t wanted(const Slot &s, uint32_t events) noexcept {
   const Kind kind = s.kind.get();
-  if (kind != Kind::fd || (events & TORQUE_TRIGGER)) return events;
+  if (kind != Kind::fd) return events;
   if (events & TORQUE_TRIGGER) return events;  // by torque_trigger(): whatever it said
   const uint32_t interest = s.interest.load(std::memory_order_relaxed);
   return interest ? events & (interest | kAlwaysTold) : 0;
@@ -376,10 +376,10 @@ uint32_t run_postponed(Turn &t, uint32_t limit) noexcept {
   return ran;
 }
 
-uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too) noexcept {
+uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept {
   Timers &timers = t.domain.timers;
   const bool only_worker = t.domain.workers == 1;
-  if (!timers.maybe_due(now) || !timers.claim(only_worker)) return 0;
+  if ((!told && !timers.maybe_due(now)) || !timers.claim(only_worker)) return 0;
   const uint64_t wall = wall_too && timers.any_wall() ? realtime_ns() : 0;
   uint64_t fired = 0;
   // Callbacks may set timers into the past for ever; each round serves as many as there were.

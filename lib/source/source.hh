@@ -73,8 +73,9 @@ torque_err activate(uint64_t handle, uint32_t events) noexcept;
 void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept;
 // At most limit sources of the postponed list. Answers how many.
 uint32_t run_postponed(Turn &t, uint32_t limit) noexcept;
-// Those due by now; wall_too: also those of the wall clock.
-uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too) noexcept;
+// Those due by now; wall_too: also those of the wall clock. told: the timer descriptor has fired, and must be set anew
+// even when nothing is due (what it was set for may have been cancelled).
+uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept;
 uint64_t run_posted(Turn &t) noexcept;
 // Runs the callback of a source that this thread holds, until nothing is left or it is postponed, and gives it up.
 void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept;

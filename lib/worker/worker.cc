@@ -99,8 +99,6 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   const uint32_t room = events == nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
   const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
 
-  // Due timers that wait to be judged: the event that told of them is taken, and nothing else would wake us.
-  if (owed_ && domain.timers.maybe_due(horizon_)) timeout_ns = 0;
   const uint32_t asked = std::min(window_.ask(siblings_idle()), room);
   const uint32_t n = wait(t, events, asked, timeout_ns);
   window_.got(asked, n);
@@ -116,8 +114,12 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
 
   // Descriptors before timers: a reply that is there is served before its timeout is judged.
   uint32_t delivered = 0;
+  bool timer_told = false;
   for (uint32_t i = 0; i < n; ++i) {
-    if (events[i].handle <= Queue::kTimerHandle) continue;
+    if (events[i].handle <= Queue::kTimerHandle) {
+      timer_told |= events[i].handle == Queue::kTimerHandle;
+      continue;
+    }
     ++delivered;
     if (!halted(t)) deliver(t, events[i].handle, events[i].events);
     else keep(events[i].handle, events[i].events);
@@ -125,10 +127,10 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   counters.add(Counter::events, delivered);
   if (waiting) run_postponed(t, waiting);
   behind_ = false;
-  if (domain.timers.any()) {
+  if (timer_told || domain.timers.any()) {
     bool all;
     const uint64_t due_by = timers_due_by(asked, n, &all);
-    fire_timers(t, due_by, all);
+    fire_timers(t, due_by, all, timer_told);
     behind_ = !all;
   }
   run_posted(t);
