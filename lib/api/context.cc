@@ -86,7 +86,7 @@ void wind_up(torque_ctx &ctx) noexcept {
     }
     d.slots.each([&](uint64_t handle) {
       Seen v;
-      if (look(handle, &v) && v.kind == Kind::strand) static_cast<Strand *>(cold(*v.slot).extra)->close(t);
+      if (look(handle, &v) && v.kind == Kind::strand) static_cast<Strand *>(ends(*v.slot).extra)->close(t);
     });
   }
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) {

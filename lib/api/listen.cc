@@ -96,7 +96,7 @@ torque_err torque_listen_address(torque_source listener, void *addr, uint32_t si
   if (!look(listener, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::listener) return TORQUE_ERR_KIND;
   if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
-  const auto *l = static_cast<const Listener *>(cold(*v.slot).extra);
+  const auto *l = static_cast<const Listener *>(ends(*v.slot).extra);
   sockaddr_storage address;
   socklen_t len = sizeof address;
   if (::getsockname(l->first_fd, reinterpret_cast<sockaddr *>(&address), &len) != 0) return last_error();

@@ -15,11 +15,10 @@ torque_err make_timer(torque_ctx *ctx, int32_t clock, torque_timer_fn *fn, void 
   Slot *s;
   if (const torque_err err = create(ctx->core, Kind::timer, TORQUE_PLACE_DEFAULT, &s)) return err;
   Domain &d = *s->domain.get();
-  d.timers.adopt(*s);
-  cold(*s).period = 0;
   s->fn = reinterpret_cast<Callback>(fn);
   s->arg.set(arg);
   s->traits.set(wall ? kWall : uint16_t{0});
+  d.timers.adopt(*s);
   const torque_err err = wall ? d.timers.need_wall(d.queue()) : TORQUE_ERR_NONE;
   if (err) retire(handle_of(*s), TORQUE_END_REMOVED);
   else *ret = handle_of(*s);
@@ -36,14 +35,8 @@ torque_err torque_timer_new(struct torque_ctx *ctx, int32_t clock, torque_timer_
 }
 
 torque_err torque_timer_set(torque_source source, uint64_t when_ns, uint64_t period_ns, uint32_t flags) {
-  Seen v;
   if (flags & ~kFlags) return TORQUE_ERR_INVAL;
-  prefetch_timer(source);
-  if (!look(source, &v)) return TORQUE_ERR_STALE;
-  if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
-  const uint16_t traits = static_cast<uint16_t>((v.traits & ~kRemoveAfter) | (flags & TORQUE_TIMER_REMOVE ? kRemoveAfter : 0));
-  if (traits != v.traits) v.slot->traits.set(traits);
-  return set_timer(v, source, when_ns, period_ns, flags);
+  return set_timer(source, when_ns, period_ns, flags);
 }
 
 torque_err torque_timer_set_slack(torque_source source, uint64_t slack_ns) {

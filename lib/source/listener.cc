@@ -64,7 +64,7 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   if (err) return err;
   s->domain.get()->timers.adopt(*s);
   hold_too(parent);
-  cold(*s).extra = &l;
+  ends(*s).extra = &l;
   if (i == 0) l.first_fd = fd.get();
   s->fd.set(fd.release());
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
@@ -100,7 +100,7 @@ bool rest(Slot &s, Listener &l, uint64_t handle, int why) noexcept {
   d.context.log.say(TORQUE_LOG_WARNING, "listener rests for %llu ms: %s", static_cast<unsigned long long>(delay / 1000000),
                     ::strerrordesc_np(why));
   bool wake;
-  const torque_err err = d.timers.set(s, generation_of(handle), add_ns(monotonic_ns(), delay), 0, &wake);
+  const torque_err err = d.timers.set(s, generation_of(handle), add_ns(monotonic_ns(), delay), 0, false, &wake);
   if (wake) d.poke();
   return err == TORQUE_ERR_RESOURCE;  // no memory for resting either: at once, after the others
 }
@@ -118,12 +118,12 @@ Listener *make_listener(Context &context, Slot &s) noexcept {
   auto *l = context.alloc.make<Listener>();
   if (!l) return nullptr;
   l->rest.store(kRestMin, std::memory_order_relaxed);
-  cold(s).extra = l;
+  ends(s).extra = l;
   return l;
 }
 
 torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
-  auto &l = *static_cast<Listener *>(cold(s).extra);
+  auto &l = *static_cast<Listener *>(ends(s).extra);
   const uint32_t domains = context.domain_count();
   if (l.policy == TORQUE_LISTEN_DEFAULT) {
     l.policy = domains == 1 ? TORQUE_LISTEN_SHARED : l.fd >= 0 ? TORQUE_LISTEN_EXCLUSIVE : TORQUE_LISTEN_REUSEPORT;
@@ -148,24 +148,24 @@ torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
 }
 
 void end_listener(Slot &s) noexcept {
-  auto *l = static_cast<Listener *>(cold(s).extra);
+  auto *l = static_cast<Listener *>(ends(s).extra);
   if (l && l->acceptors) end_acceptors(*l);
 }
 
 void free_listener(Context &context, Slot &s) noexcept {
-  auto *l = static_cast<Listener *>(cold(s).extra);
+  auto *l = static_cast<Listener *>(ends(s).extra);
   if (!l) return;
   if (l->acceptors) context.alloc.put(l->acceptors, l->parts * sizeof *l->acceptors);
   context.alloc.destroy(l);
 }
 
 void end_acceptor(Slot &s) noexcept {
-  const auto *l = static_cast<Listener *>(cold(s).extra);
+  const auto *l = static_cast<Listener *>(ends(s).extra);
   if (Slot *parent = find_slot(index_of(l->parent))) drop(*parent);
 }
 
 bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
-  auto &l = *static_cast<Listener *>(cold(s).extra);
+  auto &l = *static_cast<Listener *>(ends(s).extra);
   if (!(events & kTimerEvent) && resting(s, l, handle)) return false;
   s.expirations.store(0, std::memory_order_relaxed);
   // The caller knows the listener by its own handle, also for waiting from inside.

@@ -318,7 +318,7 @@ torque_err prepare_signal(Context &context, Slot &s, const int32_t *signos, uint
   Mask mask = 0;
   for (uint32_t i = 0; i < count; ++i) mask |= bit_of(signos[i]);
   auto *w = context.alloc.make<Watch>(context.alloc, mask, handle_of(s), &context);
-  cold(s).extra = w;
+  ends(s).extra = w;
   return w ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
 }
 
@@ -337,13 +337,13 @@ bool may_watch(int32_t signo) noexcept {
 torque_err start_signal(Context &context, Slot &s, uint64_t handle) noexcept {
   Lock lock(hub.lock);
   if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
-  const torque_err err = enlist(context, *static_cast<Watch *>(cold(s).extra));
+  const torque_err err = enlist(context, *static_cast<Watch *>(ends(s).extra));
   if (err) disarm_word(s, generation_of(handle));
   return err;
 }
 
 void end_signal(Slot &s) noexcept {
-  auto *w = static_cast<Watch *>(cold(s).extra);
+  auto *w = static_cast<Watch *>(ends(s).extra);
   Lock lock(hub.lock);
   if (!w || !w->linked) return;
   unlink(*w);
@@ -352,10 +352,10 @@ void end_signal(Slot &s) noexcept {
   if (!hub.watches) close_descriptors();
 }
 
-void free_signal(Context &context, Slot &s) noexcept { context.alloc.destroy(static_cast<Watch *>(cold(s).extra)); }
+void free_signal(Context &context, Slot &s) noexcept { context.alloc.destroy(static_cast<Watch *>(ends(s).extra)); }
 
 bool run_signal(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
-  auto *w = static_cast<Watch *>(cold(s).extra);
+  auto *w = static_cast<Watch *>(ends(s).extra);
   for (uint32_t i = 0; i < kBatch; ++i) {
     torque_siginfo arrival;
     {
@@ -425,7 +425,7 @@ torque_err reattach_signals(Context &context) noexcept {
       Seen v;
       if (err || !look(handle, &v) || v.kind != Kind::signal || word::state(v.word) == word::NEW) return;
       Lock lock(hub.lock);
-      err = enlist(context, *static_cast<Watch *>(cold(*v.slot).extra));
+      err = enlist(context, *static_cast<Watch *>(ends(*v.slot).extra));
     });
   }
   if (!err) return err;

@@ -83,20 +83,31 @@ struct alignas(64) Slot {
 };
 static_assert(sizeof(Slot) == 64);
 
+// What setting and cancelling an ordinary timer touches, and nothing else: among a million, each line counts.
+// Guarded by the timer lock of the domain that owns the chunk.
 struct alignas(32) Cold {
-  // Guarded by the timer lock of the domain that owns the chunk.
   Deadline due;
-  union {
-    uint64_t period;  // timers
-    void *extra;      // signal, listener, acceptor, strand: their own object; constant
-  };
+  uint32_t generation;  // of the timer (or acceptor) that has the slot; 0: there is none
+  uint32_t unusual;     // kUnusual...: what the short path cannot do
 };
 static_assert(sizeof(Cold) == 32);
 
-// Constant from start to finish.
+constexpr uint32_t kUnusualNew = 0x1;       // not started
+constexpr uint32_t kUnusualWall = 0x2;
+constexpr uint32_t kUnusualSlack = 0x4;
+constexpr uint32_t kUnusualPeriod = 0x8;
+constexpr uint32_t kUnusualFired = 0x10;    // may have expirations that were not told yet
+constexpr uint32_t kRemovesItself = 0x20;   // TORQUE_TIMER_REMOVE; as the traits say
+constexpr uint32_t kUnusualAcceptor = 0x40; // not a timer
+
 struct Ends {
+  // Constant from start to finish.
   torque_final_fn *final;
   Steady<Strand *> strand;  // not null: the traits say kStranded
+  union {
+    uint64_t period;  // timers: under the timer lock
+    void *extra;      // signal, listener, acceptor, strand: their own object; constant
+  };
 };
 
 // A chunk of slots is one piece of memory: what every event touches, then what timers touch, then the rest. (Apart, so
@@ -106,7 +117,7 @@ constexpr uint32_t kChunkShift = 8;
 constexpr size_t kColdOffset = kChunkSlots * sizeof(Slot);
 constexpr size_t kEndsOffset = kColdOffset + kChunkSlots * sizeof(Cold);
 constexpr size_t kChunkBytes = kEndsOffset + kChunkSlots * sizeof(Ends);
-static_assert(kChunkBytes == 28672);  // seven pages, 112 bytes a source
+static_assert(kChunkBytes == kChunkSlots * 120);
 
 inline Cold *colds_of(Slot *first) noexcept {
   return reinterpret_cast<Cold *>(reinterpret_cast<char *>(first) + kColdOffset);

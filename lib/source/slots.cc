@@ -45,6 +45,7 @@ bool publish(Chunk &c) noexcept {
     c.base = n << kChunkShift;
     c.floor = e->floor;
     e->chunk.store(&c, std::memory_order_relaxed);
+    e->owner.store(&c.pool->owner, std::memory_order_relaxed);
     e->slots.store(c.slots, std::memory_order_release);
     return true;
   }
@@ -204,7 +205,7 @@ Slot *SlotPool::take() noexcept {
   s.next = s.prev = kNoSlot;
   s.strand_events = 0;
   s.expirations.store(0, std::memory_order_relaxed);
-  cold(s).extra = nullptr;
+  ends(s).extra = nullptr;
   ends(s).final = nullptr;
   ends(s).strand.set(nullptr);
   const uint32_t g = word::generation(s.word.load(std::memory_order_relaxed));

@@ -43,6 +43,7 @@ constexpr uint32_t kLeaves = 1024;
 struct Entry {
   std::atomic<Slot *> slots{nullptr};  // store_release in publish() pairs with load_acquire in first_slot_of()
   std::atomic<Chunk *> chunk{nullptr};
+  std::atomic<Domain *> owner{nullptr};  // as slots
   uint32_t floor = 0;                  // under the directory lock
 };
 struct Leaf {
@@ -65,6 +66,11 @@ inline Entry *entry_of_chunk(uint32_t number) noexcept {
 inline Slot *first_slot_of(uint32_t index) noexcept {
   directory::Entry *e = directory::entry_of_chunk(index >> kChunkShift);
   return e ? e->slots.load(std::memory_order_acquire) : nullptr;
+}
+// The domain that owns it; only when first_slot_of() answered.
+inline Domain *owner_of(uint32_t index) noexcept {
+  directory::Entry *e = directory::entry_of_chunk(index >> kChunkShift);
+  return e ? e->owner.load(std::memory_order_relaxed) : nullptr;
 }
 // The slot of that number, or null when there is none. Lock-free.
 inline Slot *find_slot(uint32_t index) noexcept {

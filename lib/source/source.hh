@@ -34,13 +34,6 @@ inline bool look(uint64_t handle, Seen *ret) noexcept {
   ret->word = s->word.load(std::memory_order_acquire);
   return is_live(ret->word, generation_of(handle));
 }
-// Begins to fetch what timer calls touch beside the slot, so that among very many the two misses overlap.
-inline void prefetch_timer(uint64_t handle) noexcept {
-  if (Slot *first = first_slot_of(index_of(handle))) {
-    __builtin_prefetch(&colds_of(first)[index_of(handle) & (kChunkSlots - 1)], 1);
-  }
-}
-
 // A source in state NEW. place as in Context::pick().
 torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexcept;
 inline uint64_t handle_of(const Slot &s) noexcept {
@@ -97,7 +90,7 @@ void rearm_fd(Domain &d, int fd, uint64_t handle, uint32_t interest) noexcept;
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
 Trigger trigger_of(uint16_t traits) noexcept;
 
-torque_err set_timer(const Seen &v, uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept;
+torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept;
 torque_err cancel_timer(uint64_t handle) noexcept;
 
 torque_err start_signal(Context &context, Slot &s, uint64_t handle) noexcept;

@@ -22,7 +22,7 @@ Strand *Strand::make(Context &context, torque_err *err) noexcept {
   }
   auto *strand = new (p) Strand(context);
   strand->runner_ = handle;
-  cold(*s).extra = strand;
+  ends(*s).extra = strand;
   arm_word(*s, generation_of(handle));
   return strand;
 }
@@ -150,7 +150,7 @@ void Strand::close(Turn &t) noexcept {
 }
 
 bool run_strand(Turn &t, Slot &s, uint64_t, uint32_t) noexcept {
-  return static_cast<Strand *>(cold(s).extra)->serve_queue(t, kBatch);
+  return static_cast<Strand *>(ends(s).extra)->serve_queue(t, kBatch);
 }
 
 }  // namespace torque

@@ -6,20 +6,53 @@
 
 namespace torque {
 
-torque_err set_timer(const Seen &v, uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept {
+namespace {
+
+// Any timer, once the short path has declined; says what is wrong with a handle that is none.
+torque_err set_any(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept {
+  Seen v;
+  if (!look(handle, &v)) return TORQUE_ERR_STALE;
+  if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
   if (const torque_err err = v.domain->context.usable()) return err;
   if (const torque_err err = v.domain->context.ensure_started()) return err;
   if (!(flags & TORQUE_TIMER_ABSOLUTE)) when = add_ns(v.traits & kWall ? realtime_ns() : monotonic_ns(), when);
-  if (word::state(v.word) == word::NEW) arm_word(*v.slot, generation_of(handle));
+  const bool removes = flags & TORQUE_TIMER_REMOVE;
+  const auto traits = static_cast<uint16_t>((v.traits & ~kRemoveAfter) | (removes ? kRemoveAfter : 0));
+  if (traits != v.traits) v.slot->traits.set(traits);
+  arm_word(*v.slot, generation_of(handle));
   bool wake;
-  const torque_err err = timers_of(*v.slot).set(*v.slot, generation_of(handle), when, period, &wake);
-  if (wake) chunk_of(*v.slot)->pool->owner.poke();
+  const torque_err err = timers_of(*v.slot).set(*v.slot, generation_of(handle), when, period, removes, &wake);
+  if (wake) owner_of(index_of(handle))->poke();
+  return err;
+}
+
+}  // namespace
+
+torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept {
+  const uint32_t index = index_of(handle);
+  Slot *first = first_slot_of(index);
+  if (!first || period || generation_of(handle) == 0) return set_any(handle, when, period, flags);
+  Domain &d = *owner_of(index);
+  if (const torque_err err = d.context.usable()) return err;
+  const uint64_t at = flags & TORQUE_TIMER_ABSOLUTE ? when : add_ns(monotonic_ns(), when);
+  torque_err err;
+  bool wake;
+  if (!d.timers.set_plain(colds_of(first)[index & (kChunkSlots - 1)], index, generation_of(handle), at,
+                          flags & TORQUE_TIMER_REMOVE, &err, &wake)) {
+    return set_any(handle, when, period, flags);
+  }
+  if (wake) d.poke();
   return err;
 }
 
 torque_err cancel_timer(uint64_t handle) noexcept {
+  const uint32_t index = index_of(handle);
+  Slot *first = first_slot_of(index);
+  if (!first || generation_of(handle) == 0) return TORQUE_ERR_STALE;
+  if (owner_of(index)->timers.cancel_plain(colds_of(first)[index & (kChunkSlots - 1)], generation_of(handle))) {
+    return TORQUE_ERR_NONE;
+  }
   Seen v;
-  prefetch_timer(handle);
   if (!look(handle, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
   return timers_of(*v.slot).cancel(*v.slot, generation_of(handle)) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;

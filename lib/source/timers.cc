@@ -28,12 +28,6 @@ torque_err settime(int fd, uint64_t at, int flags) noexcept {
   return ::timerfd_settime(fd, flags, &spec, nullptr) == 0 ? TORQUE_ERR_NONE : last_error();
 }
 
-// Under the timer lock this stays true: the source's end must pass through forget() first.
-bool is_live(const Slot &s, uint32_t generation) noexcept {
-  const uint64_t w = s.word.load(std::memory_order_acquire);
-  return word::generation(w) == generation && word::live(w);
-}
-
 }  // namespace
 
 Deadline *ResolveDeadline::operator()(uint32_t id) const noexcept {
@@ -95,40 +89,67 @@ void Timers::publish() noexcept {
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
 }
 
-torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t period, bool *ret_wake) noexcept {
-  *ret_wake = false;
-  Lock lock(lock_);
-  if (!is_live(s, generation)) return TORQUE_ERR_STALE;
-  Cold &k = cold(s);
-  const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
-  if (!wheel_of(s).set(s.index, k.due, due)) return TORQUE_ERR_RESOURCE;
-  s.expirations.store(0, std::memory_order_relaxed);
-  if (s.kind.get() == Kind::timer) {
-    k.period = period;
-    s.fd.set(static_cast<int32_t>(due - std::min(at, due)));
-  }
-  if (s.traits.get() & kWall) {
-    wall_count_.store(wall_.armed(), std::memory_order_relaxed);
-    program_wall(false);
-    return TORQUE_ERR_NONE;
-  }
-  if (due >= hint_.load(std::memory_order_relaxed)) return TORQUE_ERR_NONE;
+// Requires: the monotonic deadline `due` was just set. True: a sleeper must be woken to learn of it.
+bool Timers::noticed(uint64_t due) noexcept {
+  if (due >= hint_.load(std::memory_order_relaxed)) return false;
   hint_.store(due, std::memory_order_relaxed);
   if (shared_) {
     if (!claimed_) program_monotonic();  // else who fires will, when done
-  } else if (due < sleep_until_) {
-    sleep_until_ = due;
-    *ret_wake = true;
+    return false;
   }
+  if (due >= sleep_until_) return false;
+  sleep_until_ = due;
+  return true;
+}
+
+bool Timers::set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
+                       bool *ret_wake) noexcept {
+  Lock lock(lock_);
+  if (k.generation != generation || k.unusual != (removes ? kRemovesItself : 0u)) return false;
+  at = std::min(at, kNever - 1);
+  *ret_err = monotonic_.set(index, k.due, at) ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
+  *ret_wake = *ret_err == TORQUE_ERR_NONE && noticed(at);
+  return true;
+}
+
+bool Timers::cancel_plain(Cold &k, uint32_t generation) noexcept {
+  Lock lock(lock_);
+  if (k.generation != generation || (k.unusual & ~kRemovesItself)) return false;
+  monotonic_.cancel(k.due);
+  return true;
+}
+
+torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t period, bool removes,
+                       bool *ret_wake) noexcept {
+  *ret_wake = false;
+  Lock lock(lock_);
+  Cold &k = cold(s);
+  if (k.generation != generation) return TORQUE_ERR_STALE;
+  const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
+  if (!wheel_of(s).set(s.index, k.due, due)) return TORQUE_ERR_RESOURCE;
+  s.expirations.store(0, std::memory_order_relaxed);
+  k.unusual &= ~(kUnusualNew | kUnusualFired);
+  if (s.kind.get() == Kind::timer) {
+    ends(s).period = period;
+    s.fd.set(static_cast<int32_t>(due - std::min(at, due)));
+    k.unusual = (k.unusual & ~(kUnusualPeriod | kRemovesItself)) | (period ? kUnusualPeriod : 0u) |
+                (removes ? kRemovesItself : 0u);
+  }
+  if (!(s.traits.get() & kWall)) {
+    *ret_wake = noticed(due);
+    return TORQUE_ERR_NONE;
+  }
+  wall_count_.store(wall_.armed(), std::memory_order_relaxed);
+  program_wall(false);
   return TORQUE_ERR_NONE;
 }
 
 bool Timers::cancel(Slot &s, uint32_t generation) noexcept {
   Lock lock(lock_);
-  if (!is_live(s, generation)) return false;
+  if (cold(s).generation != generation) return false;
   wheel_of(s).cancel(cold(s).due);
   s.expirations.store(0, std::memory_order_relaxed);
-  if (s.kind.get() == Kind::timer) cold(s).period = 0;
+  if (s.kind.get() == Kind::timer) ends(s).period = 0;
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
   return true;
 }
@@ -137,25 +158,32 @@ void Timers::forget(Slot &s) noexcept {
   Lock lock(lock_);
   wheel_of(s).cancel(cold(s).due);
   cold(s).due = Deadline{};
+  cold(s).generation = 0;
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
 }
 
 void Timers::adopt(Slot &s) noexcept {
   Lock lock(lock_);
-  cold(s).due = Deadline{};
+  const bool timer = s.kind.get() == Kind::timer;
+  const uint32_t unusual = (s.traits.get() & kWall ? kUnusualWall : 0u) | (timer ? 0u : kUnusualAcceptor);
+  cold(s) = {{}, word::generation(s.word.load(std::memory_order_relaxed)), kUnusualNew | unusual};
+  if (!timer) return;
+  s.fd.set(0);
+  ends(s).period = 0;
 }
 
 bool Timers::due_at(Slot &s, uint32_t generation, uint64_t *ret_at) noexcept {
   Lock lock(lock_);
-  if (!is_live(s, generation)) return false;
+  if (cold(s).generation != generation) return false;
   *ret_at = cold(s).due.at;
   return true;
 }
 
 bool Timers::set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept {
   Lock lock(lock_);
-  if (!is_live(s, generation)) return false;
+  if (cold(s).generation != generation) return false;
   s.interest.store(static_cast<uint32_t>(std::min<uint64_t>(slack_ns, UINT32_MAX)), std::memory_order_relaxed);
+  cold(s).unusual |= kUnusualSlack;
   return true;
 }
 
@@ -163,7 +191,8 @@ bool Timers::set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept
 bool Timers::revive(Slot &s, uint64_t now) noexcept {
   Lock lock(lock_);
   Cold &k = cold(s);
-  return !k.period || k.due.is_set() || wheel_of(s).set(s.index, k.due, add_ns(now, k.period));
+  const uint64_t period = ends(s).period;
+  return !period || k.due.is_set() || wheel_of(s).set(s.index, k.due, add_ns(now, period));
 }
 
 bool Timers::claim(bool nested) noexcept {
@@ -191,6 +220,7 @@ Slot *Timers::pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_gener
   *ret_generation = word::generation(s->word.load(std::memory_order_relaxed));
   const uint64_t ended = s->kind.get() == Kind::timer ? renew(*s, due - static_cast<uint32_t>(s->fd.get()), now, ret_retry) : 1;
   const uint64_t before = s->expirations.load(std::memory_order_relaxed);
+  cold(*s).unusual |= kUnusualFired;
   s->expirations.store(static_cast<uint32_t>(std::min<uint64_t>(before + ended, UINT32_MAX)), std::memory_order_relaxed);
   return s;
 }
@@ -198,9 +228,11 @@ Slot *Timers::pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_gener
 // Sets a periodic timer anew, from when it should have fired. Answers how many periods ended.
 uint64_t Timers::renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept {
   Cold &k = cold(s);
-  if (!k.period) return 1;
-  const uint64_t ended = 1 + (now - nominal) / k.period;
-  const uint64_t at = add_ns(nominal, ended * k.period);
+  if (!(k.unusual & kUnusualPeriod)) return 1;
+  const uint64_t period = ends(s).period;
+  if (!period) return 1;  // cancelled since
+  const uint64_t ended = 1 + (now - nominal) / period;
+  const uint64_t at = add_ns(nominal, ended * period);
   const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
   *ret_retry = !wheel_of(s).set(s.index, k.due, due);
   s.fd.set(static_cast<int32_t>(due - std::min(at, due)));

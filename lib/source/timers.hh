@@ -33,7 +33,12 @@ class Timers {
 
   // Any thread; no effect (STALE, false) when the source has ended. set: *ret_wake says whether a sleeper must be woken to
   // learn of it; an error leaves all as it was.
-  torque_err set(Slot &s, uint32_t generation, uint64_t at, uint64_t period, bool *ret_wake) noexcept;
+  torque_err set(Slot &s, uint32_t generation, uint64_t at, uint64_t period, bool removes, bool *ret_wake) noexcept;
+  // The short path, for a one-shot monotonic timer without slack that has started and is not firing: it touches only
+  // what belongs to the timer lock. False: nothing was done, the other path must say what is to be.
+  bool set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
+                 bool *ret_wake) noexcept;
+  bool cancel_plain(Cold &k, uint32_t generation) noexcept;
   bool cancel(Slot &s, uint32_t generation) noexcept;
   bool due_at(Slot &s, uint32_t generation, uint64_t *ret_at) noexcept;  // kNever: not set
   bool set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept;
@@ -71,6 +76,7 @@ class Timers {
   bool wall_armed() const noexcept { return wall_count_.load(std::memory_order_relaxed) != 0; }
   Wheel1 &wheel_of(const Slot &s) noexcept REQUIRES(lock_) { return s.traits.get() & kWall ? wall_ : monotonic_; }
   uint64_t renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept REQUIRES(lock_);
+  bool noticed(uint64_t due) noexcept REQUIRES(lock_);
   void publish() noexcept REQUIRES(lock_);
   void program_monotonic() noexcept REQUIRES(lock_);
   void program_wall(bool force) noexcept REQUIRES(lock_);
