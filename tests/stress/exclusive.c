@@ -27,7 +27,7 @@ struct field {
   uint64_t events; /* each hammer's share */
   _Atomic uint32_t seed;
   _Atomic uint32_t errors;
-  _Atomic uint64_t arrived;
+  _Atomic int finished; /* hammers */
 };
 
 static int32_t strike(torque_source source, int32_t fd, uint32_t events, void *arg) {
@@ -66,6 +66,7 @@ static void *hammer(void *arg) {
     }
     if (err) atomic_fetch_add(&field->errors, 1);
   }
+  atomic_fetch_add(&field->finished, 1);
   return NULL;
 }
 
@@ -81,6 +82,7 @@ static void hammered(struct fixture *f, uint32_t flags, uint64_t events) {
     assert_int_equal(torque_fd_add(f->ctx, fd[0], TORQUE_READ, flags, strike, t, &t->source), 0);
   }
   for (int i = 0; i < HAMMERS; i++) fixture_thread(f, hammer, field);
+  AWAIT(f, field->finished == HAMMERS);
   fixture_join(f);
   for (int i = 0; i < SOURCES; i++) AWAIT(f, field->target[i].arrived == field->target[i].written);
   uint64_t calls = 0, bytes = 0;
@@ -106,6 +108,7 @@ int main(void) {
       ON(live, many_events),
       ON(synthetic, many_events),
       ON(oneshot, many_events),
+      ON(driven, many_events),
       ON(shared, many_rechecked_events),
       ON(synthetic, many_rechecked_events),
   };
