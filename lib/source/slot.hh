@@ -112,12 +112,12 @@ struct Ends {
 
 // A chunk of slots is one piece of memory: what every event touches, then what timers touch, then the rest. (Apart, so
 // that none of them straddles cache lines.)
-constexpr uint32_t kChunkSlots = 256;
-constexpr uint32_t kChunkShift = 8;
+constexpr uint32_t kChunkSlots = 512;
+constexpr uint32_t kChunkShift = 9;
 constexpr size_t kColdOffset = kChunkSlots * sizeof(Slot);
 constexpr size_t kEndsOffset = kColdOffset + kChunkSlots * sizeof(Cold);
 constexpr size_t kChunkBytes = kEndsOffset + kChunkSlots * sizeof(Ends);
-static_assert(kChunkBytes == kChunkSlots * 120);
+static_assert(kChunkBytes == 15 * 4096);  // whole pages, so that a chunk's can be given back alone; 120 bytes a source
 
 inline Cold *colds_of(Slot *first) noexcept {
   return reinterpret_cast<Cold *>(reinterpret_cast<char *>(first) + kColdOffset);

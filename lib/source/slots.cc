@@ -2,6 +2,7 @@
 #include "source/slots.hh"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <new>
@@ -230,7 +231,8 @@ void SlotPool::give(Slot &s) noexcept {
 }
 
 void SlotPool::clean(Chunk &c) noexcept {
-  if (!c.mapped) return;
+  // Where pages are larger than 4 KiB a chunk shares them with its neighbours.
+  if (!c.mapped || kChunkBytes % static_cast<size_t>(::sysconf(_SC_PAGESIZE)) != 0) return;
   c.floor = highest_generation(c);
   if (::madvise(c.slots, kChunkBytes, MADV_DONTNEED) != 0) return;
   c.fresh = 0;

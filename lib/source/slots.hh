@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Where slots come from. The directory maps every slot number of the process to its memory; each domain has a pool of
-// chunks of its own, so that domains share no lock but once in 256 new sources.
+// chunks of its own, so that domains share no lock but once in 512 new sources.
 //
 // Thread: any.
 // Always true: the memory of a chunk stays readable until its context is freed, and a slot's generation never goes back.
@@ -32,7 +32,7 @@ struct Chunk {
   Chunk *all_next = nullptr;  // constant
 };
 
-// Two levels: 1024 leaves of 4096 chunks of 256 slots, 2^30 in all. The first leaf is static, so that most processes
+// Two levels: 1024 leaves of 4096 chunks of 512 slots, 2^31 in all. The first leaf is static, so that most processes
 // never allocate here. Leaves stay for the life of the process.
 namespace directory {
 
