@@ -398,8 +398,9 @@ static void *use_it(void *arg) {
 
 static int quick_child(void *arg) {
   (void)arg;
-  free(malloc(1000));
   CHECK(torque_post(s.ctx, on_post, NULL) == TORQUE_ERR_FORKED);
+  if (SANITIZED) return 0; /* their allocators are not ready for a fork while another thread allocates */
+  free(malloc(1000));
   CHECK(torque_stop(s.ctx) == 0);
   CHECK(torque_ctx_new(NULL, &s.ctx) == 0);
   s.driven = 0;
