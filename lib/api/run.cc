@@ -46,17 +46,13 @@ class Running {
       }
     }
     Domain &d = ctx_->core.domain(0);
-    if (ctx_->run_depth++ == 0) {
-      d.woke_up();
-      d.timers.woke();
-    }
+    if (ctx_->run_depth++ == 0) d.woke_up();
   }
   void leave() noexcept {
     if (--ctx_->run_depth != 0) return;
     // From here on what comes must make the descriptor readable.
     Domain &d = ctx_->core.domain(0);
     d.fall_asleep();
-    d.timers.prepare_sleep();
     ctx_->runner.store(0, std::memory_order_release);
   }
 

@@ -92,14 +92,10 @@ void Timers::publish() noexcept {
 // Requires: the monotonic deadline `due` was just set. True: a sleeper must be woken to learn of it.
 bool Timers::noticed(uint64_t due) noexcept {
   if (due >= hint_.load(std::memory_order_relaxed)) return false;
-  hint_.store(due, std::memory_order_relaxed);
-  if (shared_) {
-    if (!claimed_) program_monotonic();  // else who fires will, when done
-    return false;
-  }
-  if (due >= sleep_until_) return false;
-  sleep_until_ = due;
-  return true;
+  hint_.store(due, std::memory_order_seq_cst);  // before the caller looks for sleepers: see Domain::poke()
+  if (!shared_) return true;
+  if (!claimed_) program_monotonic();  // else who fires will, when done
+  return false;
 }
 
 bool Timers::set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
@@ -251,26 +247,10 @@ void Timers::give_up_claim(Queue &) noexcept {
   program_wall(wall_programmed_ != wall_.next());
 }
 
-uint64_t Timers::prepare_sleep() noexcept {
-  if (shared_) return kNever;
-  Lock lock(lock_);
-  publish();
-  sleep_until_ = hint_.load(std::memory_order_relaxed);
-  return sleep_until_;
-}
-
 uint64_t Timers::next_deadline() noexcept {
   Lock lock(lock_);
   publish();
-  const uint64_t next = hint_.load(std::memory_order_relaxed);
-  if (!shared_) sleep_until_ = next;
-  return next;
-}
-
-void Timers::woke() noexcept {
-  if (shared_) return;
-  Lock lock(lock_);
-  sleep_until_ = 0;
+  return hint_.load(std::memory_order_relaxed);
 }
 
 size_t Timers::armed() noexcept {

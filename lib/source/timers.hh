@@ -60,12 +60,11 @@ class Timers {
   bool maybe_due(uint64_t now) const noexcept {
     return hint_.load(std::memory_order_relaxed) <= now || wall_armed();
   }
-  // When the sleeper must wake, and the promise that an earlier deadline set from now on wakes it. kNever: the timer
-  // descriptor will.
-  uint64_t prepare_sleep() noexcept;
-  // The next deadline of all, as monotonic time; also such a promise.
+  // When a sleeper must wake; kNever: the timer descriptor will wake it. Read after it has announced itself: whoever sets
+  // an earlier deadline later sees the sleeper, and wakes it. May be early, when the earliest was cancelled.
+  uint64_t wake_at() const noexcept { return shared_ ? kNever : hint_.load(std::memory_order_seq_cst); }
+  // The next deadline, exactly (of the monotonic clock: the wall clock's descriptor is in the queue).
   uint64_t next_deadline() noexcept;
-  void woke() noexcept;
 
   size_t armed() noexcept;
   size_t bytes() noexcept;
@@ -94,7 +93,6 @@ class Timers {
   Fd wall_timer_ GUARDED_BY(lock_);
   uint64_t programmed_ GUARDED_BY(lock_) = kNever;       // what timer_ was told
   uint64_t wall_programmed_ GUARDED_BY(lock_) = kNever;  // what wall_timer_ was told
-  uint64_t sleep_until_ GUARDED_BY(lock_) = 0;           // what the one worker sleeps until; 0: it is awake
   bool claimed_ GUARDED_BY(lock_) = false;
 };
 

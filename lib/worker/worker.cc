@@ -26,7 +26,7 @@ torque_err Worker::open() noexcept {
 }
 
 uint64_t Worker::until_deadline(uint64_t timeout_ns) noexcept {
-  const uint64_t deadline = domain.timers.prepare_sleep();
+  const uint64_t deadline = domain.timers.wake_at();
   if (deadline == kNever) return timeout_ns;
   const uint64_t now = monotonic_ns();
   return std::min(timeout_ns, deadline > now ? deadline - now : 0);
@@ -41,7 +41,6 @@ uint32_t Worker::block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcep
   counters.add(Counter::waits);
   const uint32_t n = domain.queue().wait(events, max, timeout_ns);
   domain.woke_up();
-  domain.timers.woke();
   return n;
 }
 
