@@ -40,7 +40,8 @@ enum {
 };
 TORQUE_API torque_err torque_config_set_sharing(struct torque_config *config, uint32_t sharing);
 
-/* Largest number of CPUs that share a queue; larger domains are split evenly. Default 16, at most 1024. */
+/* Largest number of CPUs that share a queue; larger domains are split evenly (not with TORQUE_SHARE_MACHINE, which asks
+ * for one). Default 16, at most 1024. */
 TORQUE_API torque_err torque_config_set_domain_max(struct torque_config *config, uint32_t cpus);
 
 /* Hard affinity of workers to their CPUs. Default 1. */

@@ -120,7 +120,8 @@ TORQUE_API torque_err torque_postpone(torque_source source);
 TORQUE_API torque_err torque_source_remove(torque_source source);
 
 /* The same, and wait until the finalizer has run. Two callbacks that wait for each other's source wait for ever.
- * Errors: STALE; DEADLOCK from the source's own callback or its strand's (nothing is done then). */
+ * Errors: STALE, another call has ended it (the finalizer is waited for all the same); DEADLOCK from the source's own
+ * callback or finalizer, or from its strand (nothing is done then). */
 TORQUE_API torque_err torque_source_remove_wait(torque_source source);
 
 /* End a descriptor source and close its descriptor, in that order: the close comes when no callback runs any more, just
