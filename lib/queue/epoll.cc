@@ -51,15 +51,20 @@ int timeout_ms(uint64_t ns) noexcept {
 
 }  // namespace
 
-torque_err EpollQueue::reopen() noexcept {
+torque_err EpollQueue::reopen(bool forked) noexcept {
   Fd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return last_error();
-  Fd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wake) return last_error();
-  const torque_err err = control(epoll.get(), EPOLL_CTL_ADD, wake.get(), kWakeHandle, EPOLLIN | EPOLLET);
-  if (err) return err;
-  epoll_ = std::move(epoll);
-  wake_ = std::move(wake);
+  Fd wake;
+  if (forked || !wake_) {
+    wake = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!wake) return last_error();
+  }
+  const int told = wake ? wake.get() : wake_.get();
+  if (const torque_err err = control(epoll.get(), EPOLL_CTL_ADD, told, kWakeHandle, EPOLLIN | EPOLLET)) return err;
+  // The number stays: the caller's own loop may poll it.
+  if (!epoll_) epoll_ = std::move(epoll);
+  else if (sys::retry([&] { return ::dup3(epoll.get(), epoll_.get(), O_CLOEXEC); }) < 0) return last_error();
+  if (wake) wake_ = std::move(wake);
   return TORQUE_ERR_NONE;
 }
 
@@ -107,7 +112,7 @@ Queue *make_queue(const Alloc &alloc, torque_err *err) noexcept {
     *err = TORQUE_ERR_RESOURCE;
     return nullptr;
   }
-  *err = q->reopen();
+  *err = q->reopen(false);
   if (!*err) return q;
   alloc.destroy(q);
   return nullptr;

@@ -16,10 +16,10 @@ class EpollQueue final : public Queue {
   uint32_t wait(Ready *out, uint32_t max, uint64_t timeout_ns) noexcept override;
   void wake() noexcept override;
   int poll_fd() const noexcept override { return epoll_.get(); }
-  torque_err reopen() noexcept override;
+  torque_err reopen(bool forked) noexcept override;
 
  private:
-  // Constant after reopen().
+  // Constant after the first reopen(), but in a forked child.
   Fd epoll_;
   Fd wake_;  // an eventfd, edge-triggered: never read, each write is one edge for one waiter
 

@@ -46,8 +46,9 @@ class Queue {
 
   // Polls readable when wait() would return at once.
   virtual int poll_fd() const noexcept = 0;
-  // A new kernel object, empty, in place of one that a fork shares with the parent.
-  virtual torque_err reopen() noexcept = 0;
+  // A new kernel object, empty, under the same descriptor number. forked: the old one is the parent's as well, and so are
+  // its wake-ups.
+  virtual torque_err reopen(bool forked) noexcept = 0;
 };
 
 // How to begin: the implementation the configuration asks for. Null and *err when the system refuses.

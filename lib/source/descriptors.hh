@@ -47,6 +47,12 @@ class Descriptors {
   // Makes room for a number below kEnd; false: no memory. Room, once made, stays.
   bool reserve(int fd) noexcept;
 
+  // Requires: the number's lock.
+  uint64_t owner_of(int fd) noexcept {
+    const uint64_t *owner = find(fd);
+    return owner ? *owner : 0;
+  }
+
   Mutex &lock_of(int fd) noexcept { return locks_[static_cast<uint32_t>(fd) % kLocks]; }
   static constexpr uint32_t kLocks = 32;
 

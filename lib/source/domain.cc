@@ -14,7 +14,7 @@ torque_err Domain::open() noexcept {
 }
 
 torque_err Domain::reopen() noexcept {
-  torque_err err = queue_->reopen();
+  torque_err err = queue_->reopen(true);
   if (!err) err = timers.open(*queue_);
   poked_.store(false, std::memory_order_relaxed);  // that wake-up stayed with the parent
   if (!err && has_work()) poke();

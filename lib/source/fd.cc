@@ -131,6 +131,30 @@ torque_err reattach_fd(Slot &s, uint64_t handle) noexcept {
   return err == TORQUE_ERR_SYSCALL + EBADF ? TORQUE_ERR_NONE : err;
 }
 
+// A descriptor that was closed while a duplicate lives stays registered, and nobody can name it any more to the kernel.
+// Edges of it are dropped as stale, one at a time; a level would be told for ever. So the queue is made anew, while no
+// number can change hands.
+torque_err exorcise(Context &context) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  Domain &d = context.domain(0);
+  Descriptors &table = context.descriptors;
+  for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) table.lock_of(i).lock();
+  torque_err err = d.queue().reopen(false);
+  if (!err) err = d.timers.watch_again(d.queue());
+  if (!err) {
+    d.slots.each([&](uint64_t handle) {
+      Seen v;
+      if (!look(handle, &v) || v.kind == Kind::timer || v.fd < 0 || table.owner_of(v.fd) != handle) return;
+      if (v.traits & kAlwaysReady) return;
+      const uint32_t interest = v.slot->interest.load(std::memory_order_relaxed);
+      const torque_err e = d.queue().arm(v.fd, handle, interest, trigger_of(v.traits));
+      // Memory is short: it runs, and finds out.
+      if (e && e != TORQUE_ERR_SYSCALL + EBADF) (void)activate(handle, interest);
+    });
+  }
+  for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) table.lock_of(i).unlock();
+  return err;
+}
+
 bool run_fd(Turn &, Slot &s, uint64_t handle, uint32_t events) noexcept {
   const auto fn = reinterpret_cast<torque_fd_fn *>(s.fn);
   return fn(handle, s.fd.get(), events, s.arg.get()) == TORQUE_AGAIN;

@@ -54,6 +54,14 @@ torque_err Timers::open(Queue &queue) noexcept {
   return queue.arm(timer_.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge);
 }
 
+torque_err Timers::watch_again(Queue &queue) noexcept {
+  Lock lock(lock_);
+  torque_err err = TORQUE_ERR_NONE;
+  if (timer_) err = queue.arm(timer_.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge);
+  if (wall_timer_ && !err) err = queue.arm(wall_timer_.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge);
+  return err;
+}
+
 torque_err Timers::need_wall(Queue &queue) noexcept {
   Lock lock(lock_);
   if (wall_timer_) return TORQUE_ERR_NONE;

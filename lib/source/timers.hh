@@ -28,6 +28,8 @@ class Timers {
 
   // Opens what a domain of several workers needs, in an empty queue (also again, after a fork).
   torque_err open(Queue &queue) noexcept;
+  // After the queue was emptied in place: its descriptors are watched again.
+  torque_err watch_again(Queue &queue) noexcept;
   // Makes the first wall-clock timer possible.
   torque_err need_wall(Queue &queue) noexcept;
 

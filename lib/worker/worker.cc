@@ -10,6 +10,7 @@ namespace torque {
 
 namespace {
 constexpr uint32_t kNestedEvents = 64;
+constexpr uint32_t kHaunted = 8;
 }
 
 Worker::~Worker() {
@@ -92,6 +93,14 @@ void Worker::keep(uint64_t handle, uint32_t events) noexcept {
   if (look(handle, &v) && !(v.traits & kLevel)) (void)activate(handle, events);
 }
 
+// Levels (driven contexts only) of a registration that has lost its descriptor come in every round.
+void Worker::look_for_ghosts(uint32_t delivered, uint64_t stale) noexcept {
+  haunted_ = delivered && stale == delivered ? haunted_ + 1 : 0;
+  if (haunted_ < kHaunted) return;
+  haunted_ = 0;
+  if (exorcise(context_)) context_.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be made anew");
+}
+
 uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   Ready nested[kNestedEvents];
   Ready *events = depth_++ == 0 ? events_ : nested;
@@ -113,6 +122,7 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
 
   // Descriptors before timers: a reply that is there is served before its timeout is judged.
   uint32_t delivered = 0;
+  const uint64_t stale = counters.get(static_cast<uint32_t>(Counter::stale));
   bool timer_told = false;
   for (uint32_t i = 0; i < n; ++i) {
     if (events[i].handle <= Queue::kTimerHandle) {
@@ -124,6 +134,7 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
     else keep(events[i].handle, events[i].events);
   }
   counters.add(Counter::events, delivered);
+  if (context_.options.driven) look_for_ghosts(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
   if (waiting) run_postponed(t, waiting);
   behind_ = false;
   if (timer_told || domain.timers.any()) {

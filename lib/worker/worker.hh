@@ -46,6 +46,7 @@ class Worker {
   uint32_t block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
   uint64_t until_deadline(uint64_t timeout_ns) noexcept;
   uint64_t timers_due_by(uint32_t asked, uint32_t n, bool *ret_all) noexcept;
+  void look_for_ghosts(uint32_t delivered, uint64_t stale) noexcept;
   static void keep(uint64_t handle, uint32_t events) noexcept;
   bool siblings_idle() const noexcept { return domain.workers > 1 && domain.sleepers() > 0; }
 
@@ -56,6 +57,7 @@ class Worker {
   uint64_t horizon_ = 0;  // see timers_due_by()
   uint64_t owed_ = 0;
   bool behind_ = false;    // timers may be due that were not judged yet
+  uint32_t haunted_ = 0;   // rounds in a row that brought stale events only
   uint32_t depth_ = 0;  // nested rounds; those beyond the first bring their own events
   Timing *timing_ = nullptr;
 
