@@ -37,7 +37,7 @@ TORQUE_API torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, u
                                            void *arg, torque_source *ret_source) TORQUE_CHECKED;
 
 /* The address it listens on: at most size bytes go to addr, the full length to *ret_addrlen.
- * Errors: STALE; KIND; SYSCALL + errno. */
+ * Errors: STALE; KIND; STATE not started; SYSCALL + errno. */
 TORQUE_API torque_err torque_listen_address(torque_source listener, void *addr, uint32_t size, uint32_t *ret_addrlen);
 
 TORQUE_END_DECLS

@@ -13,7 +13,7 @@ namespace {
 
 constinit Mutex spawn_mask_lock;
 constinit bool spawn_mask_known = false;
-constinit sigset_t spawn_mask;
+constinit sigset_t spawn_mask = {};
 
 // Signals that faults raise must reach the thread that made the fault; the rest belongs to other threads.
 void block_signals(sigset_t *before) noexcept {
