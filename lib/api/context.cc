@@ -21,7 +21,7 @@ void ignore_sigpipe() noexcept {
   (void)::sigaction(SIGPIPE, &now, nullptr);
 }
 
-// Everything that may be needed later is opened here: a program may use up its descriptors afterwards.
+// What waiting and stopping need is opened here: a program may use up its descriptors afterwards.
 torque_err open_events(torque_ctx &ctx) noexcept {
   ctx.stop_event = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!ctx.stop_event) return last_error();

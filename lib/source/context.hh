@@ -74,7 +74,7 @@ class Context {
   // The worker room's part: starts the threads when the first source starts. Null for driven contexts.
   torque_err (*start)(Context &) noexcept = nullptr;
   std::atomic<bool> started{false};   // store_release by whoever started; load_acquire before a source starts
-  std::atomic<bool> stopping{false};  // store_release in stop; workers look each round
+  std::atomic<bool> stopping{false};  // seq_cst in stop, as work is published; workers look before each callback
 
   torque_err ensure_started() noexcept {
     return started.load(std::memory_order_acquire) || !start ? TORQUE_ERR_NONE : start(*this);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the workers of one cache domain share: a kernel queue, the slots made here, due times, the postponed and the
-// posted lists, and who sleeps. Domains share nothing with each other.
+// posted lists, and who sleeps. Domains share nothing but sources that were made in one and placed in another.
 //
 // Thread: any, except what takes a Turn.
 #pragma once

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Posted work of one domain. Any thread puts; one worker at a time runs a batch, so that the order is that of posting
-// and each function begins after the one before has returned.
+// and each function begins after the one before has returned (or has run its driven context itself).
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A slot: the place of one source. Its memory is type-stable for the life of its context (a stale handle may always look
-// at the word), and split in two: what every event touches, one cache line, and the rest.
+// at the word), and split in three: what every event touches, one cache line; what timers touch; the rest.
 #pragma once
 
 #include <atomic>
@@ -46,8 +46,8 @@ constexpr uint32_t kNoSlot = UINT32_MAX;
 
 using Callback = void (*)();
 
-// Constant while the source lives. A thread that does not know whether it still lives may look at it, and believes what
-// it saw once the word turns out unchanged: look() pairs with set().
+// Constant once the source has started, but for what its field says. A thread that does not know whether it still lives
+// may look at it, and believes what it saw once the word turns out unchanged: look() pairs with set().
 template <class T>
 class Steady {
  public:
@@ -68,7 +68,7 @@ struct alignas(64) Slot {
   Steady<int32_t> fd;       // -1: none. Timers, under the timer lock: ns by which slack moved the deadline
   uint32_t index;           // constant for ever
   Steady<Kind> kind;
-  Steady<uint16_t> traits;
+  Steady<uint16_t> traits;  // kRemoveAfter: as the last set() says
 
   // Descriptors: the events asked for; written under the entry lock, relaxed readers may see the old value for one event.
   // Timers: the slack in ns, under the timer lock.

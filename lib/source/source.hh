@@ -52,7 +52,7 @@ bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after
 // Ends a source: no new callback starts. The last of those who hold it finishes it: perhaps before this returns.
 // Returns: false when it had ended already.
 bool retire(uint64_t handle, uint32_t reason) noexcept;
-// The same, and waits for the finalizer. Errors: STALE, DEADLOCK.
+// The same, and waits for the finalizer. Errors: STALE another call has ended it, and that end is waited for; DEADLOCK.
 torque_err retire_and_wait(uint64_t handle, uint32_t reason) noexcept;
 // For a holder or child of a retired source that gives it up.
 void drop(Slot &s) noexcept;

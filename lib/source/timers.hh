@@ -49,9 +49,9 @@ class Timers {
   void forget(Slot &s) noexcept;
   bool revive(Slot &s, uint64_t now) noexcept;
 
-  // Workers of the domain. pop: the next source that is due; its expirations count has grown and a periodic one is set
-  // anew. null: none is due, or another worker is firing timers (unless nested), so that they fire one after another.
-  // claim, then pop until null: the null gives the claim up.
+  // Workers of the domain: claim, pop until null or enough, give_up_claim. claim: false when another worker is firing
+  // timers (unless nested), so that they fire one after another. pop: the next source that is due, wherever it is served;
+  // its expirations count has grown and a periodic one is set anew (*ret_retry: there was no memory for that).
   bool claim(bool nested) noexcept;
   Slot *pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_generation, bool *ret_retry) noexcept;
   void give_up_claim(Queue &queue) noexcept;

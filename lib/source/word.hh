@@ -12,8 +12,10 @@
 //   RETIRED    ended; whoever brings running to 0 finishes it
 //
 // AGAIN: an event came while HELD; the holder runs the callback once more. pending: what the next call is told.
-// running counts holders: 0 or 1 for exclusive sources, callbacks under way for concurrent ones.
-// Every change is a compare-and-swap of the whole word, so that a thread with an old generation can change nothing.
+// running counts holders: callbacks under way (exclusive sources: one at most), removers until they have taken the source
+// apart, a listener's acceptors.
+// Every change is a compare-and-swap of the whole word, so that a thread with an old generation can change nothing; but a
+// holder, while whom the generation stays, may count without looking, and the last one begins the next generation.
 #pragma once
 
 #include <atomic>
