@@ -12,10 +12,10 @@
 //   RETIRED    ended; whoever brings running to 0 finishes it
 //
 // AGAIN: an event came while HELD; the holder runs the callback once more. pending: what the next call is told.
-// running counts holders: callbacks under way (exclusive sources: one at most), removers until they have taken the source
-// apart, a listener's acceptors.
-// Every change is a compare-and-swap of the whole word, so that a thread with an old generation can change nothing. Only
-// who holds the source, and so keeps its generation, counts without looking; the last one begins the next generation.
+// running counts holders: callbacks under way (exclusive sources: one at most), removers until they have taken the
+// source apart, a listener's acceptors.
+// Every change is a compare-and-swap of the whole word, so that a thread with an old generation can change nothing.
+// Only who holds the source, and so keeps its generation, counts without looking; the last one begins the next.
 #pragma once
 
 #include <atomic>
