@@ -43,7 +43,7 @@ TORQUE_API torque_err torque_stop_async(struct torque_ctx *ctx);
  * Errors: DEADLOCK; KIND driven; INVAL. */
 TORQUE_API torque_err torque_block(struct torque_ctx *ctx);
 
-/* Block, in the calling thread and those it makes, all signals but those that faults raise. The old mask goes to
+/* Block, in the calling thread and those it makes, all signals but those that faults raise and SIGXCPU. The old mask goes to
  * *ret_mask if that is not null. For programs that leave signals to torque_block() and signal sources; call it before
  * making threads. */
 TORQUE_API torque_err torque_sigmask(sigset_t *ret_mask) TORQUE_CHECKED;
@@ -65,7 +65,7 @@ TORQUE_API uint32_t torque_ctx_domains(const struct torque_ctx *ctx);
 TORQUE_API torque_err torque_run(struct torque_ctx *ctx);
 
 /* Wait for events at most timeout_ns (UINT64_MAX: as long as it takes), serve one round, return.
- * *ret_count (may be null): callbacks that ran. Returns early, with 0, after torque_wake() or torque_break(). */
+ * *ret_count (may be null): callbacks that ran. Returns early after torque_wake() or torque_break(). */
 TORQUE_API torque_err torque_run_once(struct torque_ctx *ctx, uint64_t timeout_ns, uint64_t *ret_count);
 
 /* Serve what is ready now, without waiting. */
@@ -85,7 +85,7 @@ TORQUE_API torque_err torque_wake(struct torque_ctx *ctx);
 TORQUE_API int32_t torque_poll_fd(const struct torque_ctx *ctx);
 TORQUE_API torque_err torque_deadline(struct torque_ctx *ctx, uint64_t *ret_ns);
 
-/* The monotonic time (ns) at which the round under way began to serve events: free to read, good enough for timeouts.
+/* The monotonic time (ns) when it was first asked for in the round under way: free to read, good enough for timeouts.
  * Outside a callback: the present time. */
 TORQUE_API uint64_t torque_now(const struct torque_ctx *ctx);
 

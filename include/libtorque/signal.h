@@ -15,8 +15,10 @@ TORQUE_API int32_t torque_siginfo_pid(const struct torque_siginfo *info);  /* se
 TORQUE_API uint32_t torque_siginfo_uid(const struct torque_siginfo *info);
 TORQUE_API int64_t torque_siginfo_value(const struct torque_siginfo *info); /* sigqueue()'s value; a child's status */
 
-/* Called once for each arrival that the system delivers, in order. (The system merges ordinary signals that come while
- * one is pending; it queues real-time signals, and those are counted exactly.) */
+/* Called once for each arrival that the system delivers. (It merges ordinary signals that come while one is pending; it
+ * queues real-time signals, and those are counted exactly.) In order, and with all details, where every thread blocks
+ * the signal; else the system hands arrivals to several threads at once, and in a flood of tens of thousands some come
+ * without sender and value. */
 typedef void torque_signal_fn(torque_source source, const struct torque_siginfo *info, void *arg);
 
 /* Watch a set of signals. Any number of sources, in any number of contexts, may watch the same signal: each is told.

@@ -50,7 +50,7 @@ enum {
 typedef int32_t torque_fd_fn(torque_source source, int32_t fd, uint32_t events, void *arg);
 
 /* Called once, last, when no callback of the source runs any more and none will; here belongs what frees arg.
- * reason: TORQUE_END_*, or the torque_err that ended it.
+ * reason: TORQUE_END_*.
  * Thread: the one that removed the source, or the one whose callback was the last to run. */
 typedef void torque_final_fn(torque_source source, int32_t reason, void *arg);
 

@@ -95,11 +95,16 @@ torque_err torque_listen_address(torque_source listener, void *addr, uint32_t si
   if (!ret_addrlen || (size && !addr)) return TORQUE_ERR_INVAL;
   if (!look(listener, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::listener) return TORQUE_ERR_KIND;
+  if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
   if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
+  if (!hold(listener, &v)) return TORQUE_ERR_STALE;
   const auto *l = static_cast<const Listener *>(ends(*v.slot).extra);
   sockaddr_storage address;
   socklen_t len = sizeof address;
-  if (::getsockname(l->first_fd, reinterpret_cast<sockaddr *>(&address), &len) != 0) return last_error();
+  const int failed = ::getsockname(l->first_fd, reinterpret_cast<sockaddr *>(&address), &len);
+  const torque_err err = failed ? last_error() : TORQUE_ERR_NONE;
+  drop(*v.slot);
+  if (err) return err;
   std::memcpy(addr, &address, std::min<size_t>(size, std::min<size_t>(len, sizeof address)));
   *ret_addrlen = len;
   return TORQUE_ERR_NONE;

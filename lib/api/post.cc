@@ -36,11 +36,12 @@ torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *ar
   if (!fn) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (const torque_err err = v.domain->context.usable()) return err;
-  // The strand may not end while we look: the source keeps it, so the source is held for that moment.
-  Strand *strand = ends(*v.slot).strand.look();
-  if (!strand) return post_to(*v.domain, fn, arg);
-  if (!look(source, &v)) return TORQUE_ERR_STALE;
-  return torque_strand_post(static_cast<torque_strand *>(strand), fn, arg);
+  if (!hold(source, &v)) return TORQUE_ERR_STALE;  // it keeps its strand
+  Strand *strand = ends(*v.slot).strand.get();
+  const torque_err err = strand ? torque_strand_post(static_cast<torque_strand *>(strand), fn, arg)
+                                : post_to(*v.domain, fn, arg);
+  drop(*v.slot);
+  return err;
 }
 
 torque_err torque_strand_new(struct torque_ctx *ctx, struct torque_strand **ret_strand) {

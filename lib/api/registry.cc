@@ -20,13 +20,35 @@ bool survives(const torque_ctx &ctx) noexcept {
   return ctx.core.options.driven || !ctx.core.started.load(std::memory_order_relaxed);
 }
 
+template <class F>
+void each_strand(torque_ctx &ctx, F f) noexcept {
+  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) {
+    ctx.core.domain(i).slots.each([&](uint64_t handle) {
+      Seen v;
+      if (look(handle, &v) && v.kind == Kind::strand && word::state(v.word) != word::NEW) {
+        f(*static_cast<Strand *>(ends(*v.slot).extra));
+      }
+    });
+  }
+}
+
 void lock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
   for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) ctx.core.descriptors.lock_of(i).lock();
+  each_strand(ctx, [](Strand &s) NO_THREAD_SAFETY_ANALYSIS {
+    if (!s.try_ref()) return;
+    s.lock_for_fork().lock();
+    s.locked_for_fork = true;
+  });
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).lock_for_fork();
 }
 
 void unlock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).unlock_after_fork();
+  each_strand(ctx, [](Strand &s) NO_THREAD_SAFETY_ANALYSIS {
+    if (!std::exchange(s.locked_for_fork, false)) return;
+    s.lock_for_fork().unlock();
+    s.unref();
+  });
   for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) ctx.core.descriptors.lock_of(i).unlock();
 }
 
@@ -40,11 +62,13 @@ void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
   hub_before_fork();
   for (torque_ctx *c = contexts; c; c = c->next) lock_context(*c);
   directory_lock().lock();
+  spawn_mask_lock_for_fork().lock();
   lock_waiters_for_fork();
 }
 
 void release(bool child) noexcept NO_THREAD_SAFETY_ANALYSIS {
   unlock_waiters_after_fork();
+  spawn_mask_lock_for_fork().unlock();
   directory_lock().unlock();
   for (torque_ctx *c = contexts; c; c = c->next) unlock_context(*c);
   if (child) hub_after_fork_in_child();

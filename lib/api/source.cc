@@ -167,9 +167,9 @@ torque_err torque_source_remove(torque_source source) {
 }
 
 torque_err torque_source_remove_wait(torque_source source) {
-  Seen v;
-  if (!look(source, &v)) return TORQUE_ERR_STALE;
-  if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
+  if (!first_slot_of(index_of(source)) || generation_of(source) == 0) return TORQUE_ERR_STALE;
+  // One that has ended may still be waited for.
+  if (owner_of(index_of(source))->context.foreign()) return TORQUE_ERR_FORKED;
   return retire_and_wait(source, TORQUE_END_REMOVED);
 }
 

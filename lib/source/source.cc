@@ -287,6 +287,19 @@ void drop(Slot &s) noexcept {
   if (state(w) == RETIRED && running(w) == 0) finish(s, w);
 }
 
+bool hold(uint64_t handle, Seen *ret) noexcept {
+  if (!look(handle, ret)) return false;
+  Slot &s = *ret->slot;
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  while (is_live(w, generation_of(handle))) {
+    if (!exchange(s, w, w + kRunningOne)) continue;
+    ret->word = w;
+    ret->domain = s.domain.get();
+    return true;
+  }
+  return false;
+}
+
 void hold_too(Slot &s) noexcept { s.word.fetch_add(kRunningOne, std::memory_order_relaxed); }
 
 torque_err activate(uint64_t handle, uint32_t events) noexcept {

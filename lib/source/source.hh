@@ -56,7 +56,9 @@ bool retire(uint64_t handle, uint32_t reason) noexcept;
 torque_err retire_and_wait(uint64_t handle, uint32_t reason) noexcept;
 // For a holder or child of a retired source that gives it up.
 void drop(Slot &s) noexcept;
-// One more holder of a source that cannot end meanwhile (a listener's parts).
+// One more holder of a source, so that what it owns stays until drop(). False: it has ended.
+bool hold(uint64_t handle, Seen *ret) noexcept;
+// The same for a source that cannot end meanwhile (a listener's parts).
 void hold_too(Slot &s) noexcept;
 
 // Makes it run in its domain's next round, with these events. Errors: STALE, STATE not started.

@@ -16,6 +16,14 @@ class Strand {
   // One reference, the caller's. Null and *err on failure.
   static Strand *make(Context &context, torque_err *err) noexcept;
 
+  // For who found it without a reference of its own. False: it is about to go.
+  bool try_ref() noexcept {
+    uint32_t n = refs_.load(std::memory_order_relaxed);
+    while (n != 0) {
+      if (refs_.compare_exchange_weak(n, n + 1, std::memory_order_acquire)) return true;
+    }
+    return false;
+  }
   void ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void unref() noexcept;
 
@@ -32,6 +40,8 @@ class Strand {
   // The context stops: posted functions run now, and no others come.
   void close(Turn &t) noexcept;
   Context &context() noexcept { return context_; }
+  Mutex &lock_for_fork() noexcept { return lock_; }
+  bool locked_for_fork = false;
 
  private:
   friend struct Alloc;

@@ -42,16 +42,26 @@ void ResolveDeadline::prefetch(uint32_t id) const noexcept {
 
 torque_err Timers::open(Queue &queue) noexcept {
   Lock lock(lock_);
-  if (wall_timer_) {
-    wall_timer_.reset();
-    wall_programmed_ = kNever;
-  }
+  const bool wall = static_cast<bool>(wall_timer_);
+  wall_timer_.reset();
   timer_.reset();
-  programmed_ = kNever;
-  if (!shared_) return TORQUE_ERR_NONE;
-  timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!timer_) return last_error();
-  return queue.arm(timer_.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge);
+  programmed_ = wall_programmed_ = kNever;
+  if (shared_) {
+    timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    if (!timer_) return last_error();
+    if (const torque_err err = queue.arm(timer_.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge)) return err;
+    program_monotonic();
+  }
+  return wall ? open_wall(queue) : TORQUE_ERR_NONE;
+}
+
+torque_err Timers::open_wall(Queue &queue) noexcept {
+  Fd fd(::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!fd) return last_error();
+  if (const torque_err err = queue.arm(fd.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge)) return err;
+  wall_timer_ = std::move(fd);
+  program_wall(true);
+  return TORQUE_ERR_NONE;
 }
 
 torque_err Timers::watch_again(Queue &queue) noexcept {
@@ -64,14 +74,7 @@ torque_err Timers::watch_again(Queue &queue) noexcept {
 
 torque_err Timers::need_wall(Queue &queue) noexcept {
   Lock lock(lock_);
-  if (wall_timer_) return TORQUE_ERR_NONE;
-  Fd fd(::timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK));
-  if (!fd) return last_error();
-  const torque_err err = queue.arm(fd.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge);
-  if (err) return err;
-  wall_timer_ = std::move(fd);
-  program_wall(true);
-  return TORQUE_ERR_NONE;
+  return wall_timer_ ? TORQUE_ERR_NONE : open_wall(queue);
 }
 
 // The timer descriptors take only valid values here, so that setting them cannot fail.

@@ -79,6 +79,7 @@ class Timers {
   uint64_t renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept REQUIRES(lock_);
   bool noticed(uint64_t due) noexcept REQUIRES(lock_);
   void publish() noexcept REQUIRES(lock_);
+  torque_err open_wall(Queue &queue) noexcept REQUIRES(lock_);
   void program_monotonic() noexcept REQUIRES(lock_);
   void program_wall(bool force) noexcept REQUIRES(lock_);
 

@@ -39,6 +39,8 @@ void remember_spawn_mask() noexcept {
   spawn_mask_known = true;
 }
 
+Mutex &spawn_mask_lock_for_fork() noexcept { return spawn_mask_lock; }
+
 void forget_spawn_mask() noexcept {
   Lock lock(spawn_mask_lock);
   spawn_mask_known = false;

@@ -69,6 +69,7 @@ class Team {
 // The signal mask of the process before the first worker: what children should get.
 void remember_spawn_mask() noexcept;
 void get_spawn_mask(sigset_t *mask) noexcept;
+Mutex &spawn_mask_lock_for_fork() noexcept;
 void forget_spawn_mask() noexcept;  // in a child: it has no workers yet
 
 }  // namespace torque

@@ -68,8 +68,10 @@ static void make_context(void)
 	check(torque_config_set_driven(config, driven()), "driven");
 	if (!driven())
 		check(torque_config_set_workers(config, options.threads), "workers");
-	check(torque_config_set_sharing(config, mode_is("domains") ? TORQUE_SHARE_THREAD : TORQUE_SHARE_MACHINE), "sharing");
+	check(torque_config_set_sharing(config, mode_is("domains") || mode_is("domains-free") ? TORQUE_SHARE_THREAD : TORQUE_SHARE_MACHINE), "sharing");
 	check(torque_config_set_oneshot(config, mode_is("oneshot")), "oneshot");
+	/* The load runs on the same CPUs, and the peers' threads may move away from it: so may ours, for comparison. */
+	check(torque_config_set_pinning(config, !mode_is("worker-free") && !mode_is("domains-free")), "pinning");
 	check(torque_ctx_new(config, &context), "torque_ctx_new");
 	torque_config_free(config);
 }
@@ -77,7 +79,7 @@ static void make_context(void)
 int main(int argc, char **argv)
 {
 	torque_source listener;
-	options = peer_parse(argc, argv, "worker domains driven driven-level recheck driven-recheck oneshot");
+	options = peer_parse(argc, argv, "worker worker-free domains domains-free driven driven-level recheck driven-recheck oneshot");
 	if (mode_is("recheck") || mode_is("driven-recheck"))
 		flags = TORQUE_RECHECK;
 	if (mode_is("driven-level"))
