@@ -7,6 +7,7 @@
 #include <new>
 
 #include "api/handle.hh"
+#include "api/termination.hh"
 #include "base/syscall.hh"
 #include "source/hub.hh"
 
@@ -218,8 +219,9 @@ torque_err torque_block(struct torque_ctx *ctx) {
     serial = ctx->serial;
     term = ctx->term;  // needed when it is gone
     ++ctx->blocked;
+    pthread_sigmask(SIG_BLOCK, &term, &before);
+    enter_termination(term);
   }
-  pthread_sigmask(SIG_BLOCK, &term, &before);
   wait_for_end(*ctx);
   drain_signals(*ctx);
   bool mine;
@@ -233,6 +235,10 @@ torque_err torque_block(struct torque_ctx *ctx) {
     while (!mine && Registry::has(ctx) && ctx->serial == serial) Registry::changed().wait(Registry::lock());
   }
   if (mine) end(ctx);
+  {
+    Lock lock(Registry::lock());
+    leave_termination(term);
+  }
   // Termination signals that came while stopping have done their work.
   const timespec now{};
   while (sigtimedwait(&term, nullptr, &now) > 0) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // All contexts of the process, and what happens to them when it forks.
 #include "api/handle.hh"
+#include "api/termination.hh"
 #include "source/hub.hh"
 #include "source/waiters.hh"
 
@@ -88,6 +89,7 @@ void in_child() noexcept {
     c->ending = false;
     c->runner.store(0, std::memory_order_relaxed);
   }
+  forget_termination();
   release(true);
   // A callback that forks is a worker, with all signals blocked; its child is not.
   if (current_turn() && !current_turn()->context.options.driven) {

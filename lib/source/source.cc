@@ -406,7 +406,7 @@ uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept {
     else (void)activate(handle_of(gen, s->index), events);  // it was placed in another domain
     ++fired;
   }
-  timers.give_up_claim(t.domain.queue());
+  timers.give_up_claim();
   t.counters.add(Counter::timers, fired);
   return fired;
 }

@@ -246,7 +246,7 @@ uint64_t Timers::renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry)
   return ended;
 }
 
-void Timers::give_up_claim(Queue &) noexcept {
+void Timers::give_up_claim() noexcept {
   Lock lock(lock_);
   claimed_ = false;
   publish();

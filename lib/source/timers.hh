@@ -54,7 +54,7 @@ class Timers {
   // its expirations count has grown and a periodic one is set anew (*ret_retry: there was no memory for that).
   bool claim(bool nested) noexcept;
   Slot *pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_generation, bool *ret_retry) noexcept;
-  void give_up_claim(Queue &queue) noexcept;
+  void give_up_claim() noexcept;
   bool any() const noexcept { return hint_.load(std::memory_order_relaxed) != kNever || wall_armed(); }
   bool any_wall() const noexcept { return wall_armed(); }
 

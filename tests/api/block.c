@@ -114,6 +114,29 @@ static int ended_by_signal_with_all_blocked(void *arg) {
   return ended_by_signal((void *)(uintptr_t)plan);
 }
 
+static void *have_them_unblocked(void *arg) {
+  (void)arg;
+  while (atomic_load(&finals) < 2) child_nap();
+  return NULL;
+}
+
+/* Nobody called torque_sigmask(): the sender and a thread that does something else have the signal unblocked. */
+static int ended_though_other_threads_have_it_unblocked(void *arg) {
+  const struct plan *plan = arg;
+  pthread_t t[2];
+  open_context(plan->shape);
+  (void)new_event();
+  (void)new_event();
+  CHECK(pthread_create(&t[0], NULL, have_them_unblocked, NULL) == 0);
+  CHECK(pthread_create(&t[1], NULL, send_signal, (void *)(intptr_t)plan->signo) == 0);
+  CHECK(block(ctx) == 0);
+  for (int i = 0; i < 2; i++) CHECK(pthread_join(t[i], NULL) == 0);
+  CHECK(atomic_load(&finals) == 2);
+  struct sigaction now;
+  CHECK(sigaction(plan->signo, NULL, &now) == 0 && now.sa_handler == SIG_DFL);
+  return 0;
+}
+
 static int ended_by_signal_without_workers(void *arg) {
   const struct plan *plan = arg;
   pthread_t t;
@@ -350,6 +373,7 @@ static void a_termination_signal_ends_it(void **state) {
   each(ended_by_signal, 4, 0);
   each(ended_by_signal_with_all_blocked, 4, 0);
   each(ended_by_signal_without_workers, 4, 0);
+  each(ended_though_other_threads_have_it_unblocked, 4, 0);
 }
 
 static void both_at_once_are_harmless(void **state) { (void)state, each(both_pending, 2, 0); }
