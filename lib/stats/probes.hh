@@ -2,7 +2,7 @@
 // USDT probes (provider "torque"): a no-op instruction each, until a tracer puts a breakpoint there.
 #pragma once
 
-#if defined(TORQUE_HAVE_SDT)
+#if TORQUE_USDT
 #include <sys/sdt.h>
 #define TORQUE_PROBE1(name, a) DTRACE_PROBE1(torque, name, a)
 #define TORQUE_PROBE2(name, a, b) DTRACE_PROBE2(torque, name, a, b)
