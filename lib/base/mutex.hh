@@ -28,7 +28,7 @@ class CAPABILITY("mutex") Mutex {
     if (!word_.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) wait();
   }
   void unlock() noexcept RELEASE() {
-    if (word_.exchange(0, std::memory_order_release) == 2) word_.notify_one();
+    if (word_.exchange(0, std::memory_order_seq_cst) == 2) word_.notify_one();  // before it looks for waiters
   }
 
  private:
@@ -64,7 +64,7 @@ class Condition {
   }
   // Requires: the change was made under the waiters' lock.
   void notify_all() noexcept {
-    changes_.fetch_add(1, std::memory_order_relaxed);
+    changes_.fetch_add(1, std::memory_order_seq_cst);
     changes_.notify_all();
   }
 
