@@ -163,8 +163,7 @@ bool Timers::cancel(Slot &s, uint32_t generation) noexcept {
 
 void Timers::forget(Slot &s) noexcept {
   Lock lock(lock_);
-  wheel_of(s).cancel(cold(s).due);
-  cold(s).due = Deadline{};
+  wheel_of(s).forget(cold(s).due);
   cold(s).generation = 0;
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
 }

@@ -3,8 +3,9 @@
 //
 // The truth is the Deadline in the source's slot; the wheel holds entries that point to it by id, and an entry that
 // does not agree with its Deadline is garbage. So cancelling touches one cache line, and so does postponing: the old
-// entry stays, and moves to the new time when it comes up. Garbage is swept, a chunk at a time, before it outweighs
-// what is set.
+// entry stays, and moves to the new time when it comes up, or is taken up again by the next set(). What nobody can take
+// up any more is swept, a chunk at a time, before it outweighs the rest: at most twice the entries that there are
+// deadlines, set or not.
 //
 // Three places hold entries: `near_` the past and the current tick, exactly sorted; `buckets_` the future, by radix.
 // Every entry up to `covered_` is in near_, every later one in the buckets.
@@ -59,6 +60,7 @@ class Wheel {
     ++seq_;
     if (d.entry_at > at) {
       if (!add({at, id, seq_})) return false;
+      orphans_ += d.entry_at != kNever;
       d.entry_at = at;
       d.entry_seq = seq_;
     }
@@ -75,6 +77,13 @@ class Wheel {
     if (!d.is_set()) return;
     d.at = kNever;
     --armed_;
+  }
+
+  // Cancels, and leaves nothing in d that a later set() would take up again: its object goes to somebody else.
+  void forget(Deadline &d) noexcept {
+    cancel(d);
+    orphans_ += d.entry_at != kNever;
+    d = Deadline{};
     if (garbage_is_much()) [[unlikely]]
       sweep();
   }
@@ -144,7 +153,10 @@ class Wheel {
   // -- entries and what they mean
 
   Verdict judge(const Entry &e, Deadline *d) noexcept {
-    if (!d || d->entry_at != e.at || d->entry_seq != e.seq) return Verdict::kDead;
+    if (!d || d->entry_at != e.at || d->entry_seq != e.seq) {
+      orphans_ -= orphans_ != 0;
+      return Verdict::kDead;
+    }
     if (!d->is_set()) {
       d->entry_at = kNever;
       return Verdict::kDead;
@@ -308,8 +320,9 @@ class Wheel {
 
   // -- garbage
 
-  // The run is left out: it is being used up anyway, and sweeping cannot make it shorter.
-  bool garbage_is_much() const noexcept { return entries_ - near_.run_left() > 3 * armed_ + kGarbage; }
+  // Only entries that nobody will take up again count: what a cancelled deadline has left waits for its next set(). The
+  // run is left out: it is being used up anyway, and sweeping cannot make it shorter.
+  bool garbage_is_much() const noexcept { return 2 * orphans_ > entries_ + near_.run_left() + kGarbage; }
 
   // One chunk, or the late entries, each time it is called: rounds through all of them.
   void sweep() noexcept {
@@ -353,9 +366,12 @@ class Wheel {
   // As judge().
   bool is_dead(const Entry &e) noexcept {
     Deadline *const d = resolve_(e.id);
-    if (!d) [[unlikely]]
+    if (!d) [[unlikely]] {
+      orphans_ -= orphans_ != 0;
       return true;
+    }
     const bool carrier = (d->entry_at == e.at) & (d->entry_seq == e.seq);
+    orphans_ -= !carrier & (orphans_ != 0);
     const bool set = d->is_set();
     d->entry_at = (carrier & !set) ? kNever : d->entry_at;
     return !(carrier & set);
@@ -405,6 +421,7 @@ class Wheel {
   uint32_t seq_;  // of the newest set()
   size_t armed_ = 0;
   size_t entries_ = 0;
+  size_t orphans_ = 0;   // of them, those that no Deadline knows any more; an estimate
   size_t reserved_ = 0;  // entries for which the pool holds chunks enough, wherever they lie
   uint64_t covered_ = Buckets::last_of_tick(0);
   Place sweep_at_ = {0, 0};

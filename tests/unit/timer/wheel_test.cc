@@ -503,7 +503,7 @@ void entries_of_former_owners_do_not_pile_up_at_one_time(void **) {
   for (int i = 0; i < 50000; ++i) {
     w.must_set(0, kSecond);
     w.cancel(0);
-    w.objects[0].deadline = Deadline{};
+    w.wheel->forget(w.objects[0].deadline);
     assert_true(w.wheel->entries() < kPile);
   }
   w.must_set(0, kSecond);
@@ -530,12 +530,26 @@ void fill(World &w, uint32_t n) {
   for (uint32_t i = 0; i < n; ++i) assert_true(w.wheel->set(i, w.objects[i].deadline, w.now + below(r, 60 * kSecond)));
 }
 
-void memory_goes_when_a_million_is_cancelled(void **) {
+// Their entries wait to be taken up again, until their time has come.
+void memory_goes_when_the_time_of_a_million_cancelled_has_come(void **) {
   World &w = make(kMany);
   fill(w, kMany);
   const size_t peak = w.memory.out;
   assert_true(peak < size_t{kMany} * 20);
   for (uint32_t i = 0; i < kMany; ++i) w.wheel->cancel(w.objects[i].deadline);
+  for (uint32_t i = 0; i < kMany; ++i) assert_true(w.wheel->set(i, w.objects[i].deadline, 1000 * kSecond));
+  assert_int_equal(w.memory.out, peak);
+  for (uint32_t i = 0; i < kMany; ++i) w.wheel->cancel(w.objects[i].deadline);
+  uint32_t id;
+  assert_false(w.wheel->pop(100 * kSecond, &id));
+  assert_true(w.memory.out < 20000);
+}
+
+void memory_goes_when_a_million_is_forgotten(void **) {
+  World &w = make(kMany);
+  fill(w, kMany);
+  const size_t peak = w.memory.out;
+  for (uint32_t i = 0; i < kMany; ++i) w.wheel->forget(w.objects[i].deadline);
   assert_int_equal(w.wheel->bytes(), w.memory.out);
   assert_true(w.memory.out < peak / 32);
   uint32_t id;
@@ -683,7 +697,8 @@ int main() {
       TEST(ever_earlier_past_deadlines_do_not_pile_up_either),
       TEST(entries_of_former_owners_do_not_pile_up_at_one_time),
       TEST(a_timeout_moved_by_every_request_needs_one_entry),
-      TEST(memory_goes_when_a_million_is_cancelled),
+      TEST(memory_goes_when_the_time_of_a_million_cancelled_has_come),
+      TEST(memory_goes_when_a_million_is_forgotten),
       TEST(memory_goes_when_a_million_has_fired),
       TEST(memory_goes_when_a_crowd_of_one_instant_has_fired),
       TEST(memory_goes_while_a_late_crowd_is_served),
