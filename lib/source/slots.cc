@@ -149,6 +149,11 @@ void *SlotPool::take_memory() noexcept {
 }
 
 Chunk *SlotPool::grow() noexcept {
+  if (Chunk *c = idle_.head) {
+    unlink(idle_, *c);
+    link(roomy_, *c);
+    return c;
+  }
   if (Chunk *c = clean_.head) {
     unlink(clean_, *c);
     link(roomy_, *c);
@@ -226,21 +231,28 @@ void SlotPool::give(Slot &s) noexcept {
     unlink(full_, *c);
     link(roomy_, *c);
   }
-  // Keep a quarter of what is in use, and one chunk, in hand; give the rest back.
-  if (c->used == 0 && spare_ > live() / 4 + 2 * kChunkSlots) clean(*c);
+  if (c->used == 0) {
+    unlink(roomy_, *c);
+    link(idle_, *c);
+  }
+  // Keep a quarter of what is in use, and two chunks, in hand; give the rest back.
+  while (idle_.head && spare_ > live() / 4 + 2 * kChunkSlots && clean(*idle_.head)) {
+  }
 }
 
-void SlotPool::clean(Chunk &c) noexcept {
+// False: its memory cannot be given back.
+bool SlotPool::clean(Chunk &c) noexcept {
   // Where pages are larger than 4 KiB a chunk shares them with its neighbours.
-  if (!c.mapped || kChunkBytes % static_cast<size_t>(::sysconf(_SC_PAGESIZE)) != 0) return;
+  if (!c.mapped || kChunkBytes % static_cast<size_t>(::sysconf(_SC_PAGESIZE)) != 0) return false;
   c.floor = highest_generation(c);
-  if (::madvise(c.slots, kChunkBytes, MADV_DONTNEED) != 0) return;
+  if (::madvise(c.slots, kChunkBytes, MADV_DONTNEED) != 0) return false;
   c.fresh = 0;
   c.free_head = kNoSlot;
   spare_ -= kChunkSlots;
   bytes_.fetch_sub(kChunkBytes, std::memory_order_relaxed);
-  unlink(roomy_, c);
+  unlink(idle_, c);
   link(clean_, c);
+  return true;
 }
 
 Chunk *SlotPool::first() noexcept {

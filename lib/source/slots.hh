@@ -115,7 +115,7 @@ class SlotPool {
   };
   Chunk *grow() noexcept REQUIRES(lock_);
   void *take_memory() noexcept REQUIRES(lock_);
-  void clean(Chunk &c) noexcept REQUIRES(lock_);
+  bool clean(Chunk &c) noexcept REQUIRES(lock_);
   Chunk *first() noexcept;
   uint32_t snapshot(Chunk &c, uint64_t *handles) noexcept;
   static void link(List &l, Chunk &c) noexcept;
@@ -126,13 +126,14 @@ class SlotPool {
   std::atomic<size_t> bytes_{0};
 
   Mutex lock_;
-  List roomy_ GUARDED_BY(lock_);  // chunks with a free slot; the one to take from first
+  List roomy_ GUARDED_BY(lock_);  // chunks with a free slot and a used one; the one to take from first
+  List idle_ GUARDED_BY(lock_);   // wholly free, in hand
   List full_ GUARDED_BY(lock_);
   List clean_ GUARDED_BY(lock_);  // wholly free, their memory given back to the system
   Chunk *all_ GUARDED_BY(lock_) = nullptr;
   Vec<void *> slabs_ GUARDED_BY(lock_);
   size_t slab_left_ GUARDED_BY(lock_) = 0;  // of the last slab, uncut
-  uint64_t spare_ GUARDED_BY(lock_) = 0;  // free slots in roomy chunks
+  uint64_t spare_ GUARDED_BY(lock_) = 0;  // free slots in roomy and idle chunks
 };
 
 // The process-wide lock of the directory, for fork handlers.
