@@ -78,4 +78,18 @@ inline torque_err check(torque_ctx *ctx) noexcept { return ctx ? ctx->core.usabl
 // Starts a source of any kind that needs it.
 torque_err start_source(uint64_t handle) noexcept;
 
+// Does the last step of making a source. The caller's variable is set first: the first callback may run before this
+// returns. On failure nothing is left of the source, and no finalizer runs.
+template <class Step>
+torque_err run_or_undo(torque_source source, torque_source *ret, Step step) noexcept {
+  const torque_source before = *ret;
+  *ret = source;
+  const torque_err err = step();
+  if (!err) return TORQUE_ERR_NONE;
+  *ret = before;
+  retire(source, TORQUE_END_REMOVED);
+  return err;
+}
+torque_err start_or_undo(torque_source source, torque_source *ret) noexcept;
+
 }  // namespace torque

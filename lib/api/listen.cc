@@ -31,16 +31,6 @@ torque_err make(torque_ctx *ctx, torque_accept_fn *fn, void *arg, uint32_t polic
   return TORQUE_ERR_NONE;
 }
 
-torque_err start_or_undo(torque_source source, torque_source *ret) noexcept {
-  const torque_source before = *ret;
-  *ret = source;  // the callback may run before this returns
-  const torque_err err = start_source(source);
-  if (!err) return TORQUE_ERR_NONE;
-  *ret = before;
-  retire(source, TORQUE_END_REMOVED);
-  return err;
-}
-
 }  // namespace
 
 extern "C" {

@@ -31,13 +31,7 @@ torque_err torque_signal_add(struct torque_ctx *ctx, const int32_t *signos, uint
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   if (const torque_err err = torque_signal_new(ctx, signos, count, fn, arg, &source)) return err;
-  const torque_source before = *ret_source;
-  *ret_source = source;  // the callback may run before this returns
-  const torque_err err = start_source(source);
-  if (!err) return TORQUE_ERR_NONE;
-  *ret_source = before;
-  retire(source, TORQUE_END_REMOVED);
-  return err;
+  return start_or_undo(source, ret_source);
 }
 
 void torque_spawn_mask(sigset_t *ret_mask) {

@@ -36,18 +36,6 @@ torque_err make_fd_source(torque_ctx *ctx, Kind kind, int fd, uint32_t events, u
   return TORQUE_ERR_NONE;
 }
 
-// Starts what was just made; on failure nothing is left of it, and no finalizer runs. The caller's variable is set
-// first: the first callback may run before this returns.
-torque_err start_or_undo(torque_source source, torque_source *ret) noexcept {
-  const torque_source before = *ret;
-  *ret = source;
-  const torque_err err = start_source(source);
-  if (!err) return TORQUE_ERR_NONE;
-  *ret = before;
-  retire(source, TORQUE_END_REMOVED);
-  return err;
-}
-
 // For settings that are made between new and start.
 torque_err look_new(torque_source source, Seen *v) noexcept {
   if (!look(source, v)) return TORQUE_ERR_STALE;
@@ -71,6 +59,10 @@ torque_err torque::start_source(uint64_t source) noexcept {
     case Kind::timer: return TORQUE_ERR_KIND;
     default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
   }
+}
+
+torque_err torque::start_or_undo(torque_source source, torque_source *ret) noexcept {
+  return run_or_undo(source, ret, [source] { return start_source(source); });
 }
 
 extern "C" {

@@ -65,13 +65,7 @@ torque_err torque_timer_add(struct torque_ctx *ctx, uint64_t after_ns, uint64_t 
   if (!ret_source || (flags & ~kFlags)) return TORQUE_ERR_INVAL;
   torque_source source;
   if (const torque_err err = make_timer(ctx, TORQUE_CLOCK_MONOTONIC, fn, arg, &source)) return err;
-  const torque_source before = *ret_source;
-  *ret_source = source;  // the callback may run before this returns
-  const torque_err err = torque_timer_set(source, after_ns, period_ns, flags);
-  if (!err) return TORQUE_ERR_NONE;
-  *ret_source = before;
-  retire(source, TORQUE_END_REMOVED);
-  return err;
+  return run_or_undo(source, ret_source, [=] { return set_timer(source, after_ns, period_ns, flags); });
 }
 
 }  // extern "C"

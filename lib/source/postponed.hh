@@ -6,7 +6,7 @@
 #pragma once
 
 #include "base/mutex.hh"
-#include "source/slot.hh"
+#include "source/slot_list.hh"
 
 namespace torque {
 
@@ -14,16 +14,21 @@ class Postponed {
  public:
   Mutex lock;
 
-  void push(Slot &s) noexcept REQUIRES(lock);
-  void unlink(Slot &s) noexcept REQUIRES(lock);
-  Slot *front() noexcept REQUIRES(lock);
+  void push(Slot &s) noexcept REQUIRES(lock) {
+    list_.push(s);
+    length_.fetch_add(1, std::memory_order_seq_cst);
+  }
+  void unlink(Slot &s) noexcept REQUIRES(lock) {
+    list_.unlink(s);
+    length_.fetch_sub(1, std::memory_order_relaxed);
+  }
+  Slot *front() noexcept REQUIRES(lock) { return list_.front(); }
 
   // Any thread; exact under the lock. push() adds in seq_cst order before it looks for sleepers: see Domain::poke().
   uint32_t length() const noexcept { return length_.load(std::memory_order_seq_cst); }
 
  private:
-  uint32_t head_ GUARDED_BY(lock) = kNoSlot;
-  uint32_t tail_ GUARDED_BY(lock) = kNoSlot;
+  SlotList list_ GUARDED_BY(lock);
   std::atomic<uint32_t> length_{0};
 };
 

@@ -60,11 +60,7 @@ bool Strand::enter(Slot &s, uint32_t events) noexcept {
   Lock lock(lock_);
   if (!busy_) return busy_ = true;
   s.strand_events = events;  // not 0: it is queued
-  s.next = kNoSlot;
-  s.prev = last_;
-  if (last_ != kNoSlot) find_slot(last_)->next = s.index;
-  else first_ = s.index;
-  last_ = s.index;
+  queue_.push(s);
   return false;
 }
 
@@ -80,17 +76,9 @@ void Strand::serve_first(Turn &t, Slot &s, uint64_t handle, uint32_t events) noe
 bool Strand::withdraw(Slot &s) noexcept {
   Lock lock(lock_);
   if (s.strand_events == 0) return false;
-  unlink(s);
+  queue_.unlink(s);
   s.strand_events = 0;
   return true;
-}
-
-void Strand::unlink(Slot &s) noexcept {
-  if (s.prev != kNoSlot) find_slot(s.prev)->next = s.next;
-  else first_ = s.next;
-  if (s.next != kNoSlot) find_slot(s.next)->prev = s.prev;
-  else last_ = s.prev;
-  s.next = s.prev = kNoSlot;
 }
 
 void Strand::take(Slot **ret_slot, uint32_t *ret_events, Posted **ret_posted) noexcept {
@@ -98,13 +86,12 @@ void Strand::take(Slot **ret_slot, uint32_t *ret_events, Posted **ret_posted) no
   *ret_posted = nullptr;
   Lock lock(lock_);
   posted_turn_ = !posted_turn_;
-  if (first_posted_ && (posted_turn_ || first_ == kNoSlot)) {
+  if (first_posted_ && (posted_turn_ || queue_.empty())) {
     *ret_posted = first_posted_;
     first_posted_ = first_posted_->next;
     if (!first_posted_) last_posted_ = nullptr;
-  } else if (first_ != kNoSlot) {
-    Slot *s = find_slot(first_);
-    unlink(*s);
+  } else if (Slot *s = queue_.front()) {
+    queue_.unlink(*s);
     *ret_events = std::exchange(s->strand_events, 0);
     *ret_slot = s;
   } else {

@@ -7,6 +7,7 @@
 
 #include "base/mutex.hh"
 #include "source/context.hh"
+#include "source/slot_list.hh"
 #include "source/turn.hh"
 
 namespace torque {
@@ -54,7 +55,6 @@ class Strand {
   ~Strand() = default;
   // The next thing to run; neither: the strand is idle from now on.
   void take(Slot **ret_slot, uint32_t *ret_events, Posted **ret_posted) noexcept;
-  void unlink(Slot &s) noexcept REQUIRES(lock_);
 
   // Constant after make().
   Context &context_;
@@ -66,8 +66,7 @@ class Strand {
   bool busy_ GUARDED_BY(lock_) = false;
   bool closed_ GUARDED_BY(lock_) = false;
   bool posted_turn_ GUARDED_BY(lock_) = false;  // sources and functions take turns
-  uint32_t first_ GUARDED_BY(lock_) = kNoSlot;
-  uint32_t last_ GUARDED_BY(lock_) = kNoSlot;
+  SlotList queue_ GUARDED_BY(lock_);
   Posted *first_posted_ GUARDED_BY(lock_) = nullptr;
   Posted *last_posted_ GUARDED_BY(lock_) = nullptr;
 };
