@@ -22,6 +22,8 @@ uint64_t with_slack(uint64_t at, uint64_t slack) noexcept {
 
 uint64_t slack_of(const Slot &s) noexcept { return s.interest.load(std::memory_order_relaxed); }
 
+constexpr uint64_t kRetry = 1000000;  // ns, until a timer descriptor that could not be set is set again
+
 torque_err settime(int fd, uint64_t at, int flags) noexcept {
   itimerspec spec{};
   spec.it_value = to_timespec(at);
@@ -77,11 +79,13 @@ torque_err Timers::need_wall(Queue &queue) noexcept {
   return wall_timer_ ? TORQUE_ERR_NONE : open_wall(queue);
 }
 
-// The timer descriptors take only valid values here, so that setting them cannot fail.
+// A timer descriptor that cannot be set leaves the deadline to the sleepers' own timeouts, until it can.
 void Timers::program_monotonic() noexcept {
   const uint64_t next = monotonic_.next();
   if (!timer_ || next >= programmed_) return;
-  if (settime(timer_.get(), std::max<uint64_t>(next, 1), TFD_TIMER_ABSTIME) == TORQUE_ERR_NONE) programmed_ = next;
+  const bool ok = settime(timer_.get(), std::max<uint64_t>(next, 1), TFD_TIMER_ABSTIME) == TORQUE_ERR_NONE;
+  if (ok) programmed_ = next;
+  unset_.store(!ok, std::memory_order_seq_cst);
 }
 
 void Timers::program_wall(bool force) noexcept {
@@ -90,9 +94,18 @@ void Timers::program_wall(bool force) noexcept {
   if (!force && next >= wall_programmed_) return;
   // Armed even when nothing is set: a far one still tells that the clock was changed.
   const uint64_t at = std::clamp<uint64_t>(next, 1, uint64_t{INT64_MAX} / 2);
-  if (settime(wall_timer_.get(), at, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) == TORQUE_ERR_NONE) {
-    wall_programmed_ = next;
-  }
+  const torque_err err = settime(wall_timer_.get(), at, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET);
+  // ECANCELED: it is set, and the clock was too: the descriptor tells so.
+  const bool ok = err == TORQUE_ERR_NONE || err == TORQUE_ERR_SYSCALL + ECANCELED;
+  if (ok) wall_programmed_ = next;
+  wall_unset_.store(!ok && next != kNever, std::memory_order_seq_cst);
+}
+
+uint64_t Timers::wake_at() const noexcept {
+  const uint64_t next = hint_.load(std::memory_order_seq_cst);
+  const uint64_t told = shared_ && !unset_.load(std::memory_order_seq_cst) ? kNever : next;
+  if (!wall_unset_.load(std::memory_order_seq_cst)) return told;
+  return std::min(told, monotonic_ns() + kRetry);
 }
 
 void Timers::publish() noexcept {
@@ -106,7 +119,7 @@ bool Timers::noticed(uint64_t due) noexcept {
   hint_.store(due, std::memory_order_seq_cst);  // before the caller looks for sleepers: see Domain::poke()
   if (!shared_) return true;
   if (!claimed_) program_monotonic();  // else who fires will, when done
-  return false;
+  return unset_.load(std::memory_order_relaxed);
 }
 
 bool Timers::set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
@@ -148,6 +161,7 @@ torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t perio
   }
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
   program_wall(false);
+  *ret_wake = wall_unset_.load(std::memory_order_relaxed);
   return TORQUE_ERR_NONE;
 }
 

@@ -64,7 +64,7 @@ class Timers {
   }
   // When a sleeper must wake; kNever: the timer descriptor will wake it. Read after it has announced itself: whoever sets
   // an earlier deadline later sees the sleeper, and wakes it. May be early, when the earliest was cancelled.
-  uint64_t wake_at() const noexcept { return shared_ ? kNever : hint_.load(std::memory_order_seq_cst); }
+  uint64_t wake_at() const noexcept;
   // The next deadline, exactly (of the monotonic clock: the wall clock's descriptor is in the queue).
   uint64_t next_deadline() noexcept;
 
@@ -88,6 +88,9 @@ class Timers {
   // Written under lock_, read by anyone: not later than the earliest monotonic deadline; number of wall timers.
   std::atomic<uint64_t> hint_{kNever};
   std::atomic<size_t> wall_count_{0};
+  // The timer descriptors could not be set for the next deadline.
+  std::atomic<bool> unset_{false};
+  std::atomic<bool> wall_unset_{false};
 
   Mutex lock_;
   Wheel1 monotonic_ GUARDED_BY(lock_);
