@@ -68,7 +68,11 @@ bool run_timer(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
     uint64_t due;
     if (timers.due_at(s, generation_of(handle), &due) && due == kNever) retire(handle, TORQUE_END_REMOVED);
   }
-  return (events & TORQUE_ERROR) && !timers.revive(s, monotonic_ns());
+  if (!(events & TORQUE_ERROR)) return false;
+  bool wake;
+  const bool revived = timers.revive(s, &wake);
+  if (wake) owner_of(s.index)->poke();
+  return !revived;
 }
 
 }  // namespace torque

@@ -122,6 +122,12 @@ bool Timers::noticed(uint64_t due) noexcept {
   return unset_.load(std::memory_order_relaxed);
 }
 
+bool Timers::noticed_wall() noexcept {
+  wall_count_.store(wall_.armed(), std::memory_order_relaxed);
+  program_wall(false);
+  return wall_unset_.load(std::memory_order_relaxed);
+}
+
 bool Timers::set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
                        bool *ret_wake) noexcept {
   Lock lock(lock_);
@@ -159,9 +165,7 @@ torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t perio
     *ret_wake = noticed(due);
     return TORQUE_ERR_NONE;
   }
-  wall_count_.store(wall_.armed(), std::memory_order_relaxed);
-  program_wall(false);
-  *ret_wake = wall_unset_.load(std::memory_order_relaxed);
+  *ret_wake = noticed_wall();
   return TORQUE_ERR_NONE;
 }
 
@@ -208,11 +212,17 @@ bool Timers::set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept
 }
 
 // A periodic timer that could not be set anew for lack of memory: once more, from now.
-bool Timers::revive(Slot &s, uint64_t now) noexcept {
+bool Timers::revive(Slot &s, bool *ret_wake) noexcept {
+  *ret_wake = false;
   Lock lock(lock_);
   Cold &k = cold(s);
   const uint64_t period = ends(s).period;
-  return !period || k.due.is_set() || wheel_of(s).set(s.index, k.due, add_ns(now, period));
+  if (!period || k.due.is_set()) return true;
+  const bool wall = s.traits.get() & kWall;
+  const uint64_t due = std::min(add_ns(wall ? realtime_ns() : monotonic_ns(), period), kNever - 1);
+  if (!wheel_of(s).set(s.index, k.due, due)) return false;
+  *ret_wake = wall ? noticed_wall() : noticed(due);
+  return true;
 }
 
 bool Timers::claim(bool nested) noexcept {
@@ -268,7 +278,9 @@ void Timers::give_up_claim() noexcept {
     if (programmed_ <= monotonic_ns()) programmed_ = kNever;
     program_monotonic();
   }
-  program_wall(wall_programmed_ != wall_.next());
+  // Another worker may have taken the expiry while this one had the claim.
+  const uint64_t next = wall_.next();
+  program_wall(next != wall_programmed_ || (next != kNever && next <= realtime_ns()));
 }
 
 uint64_t Timers::next_deadline() noexcept {

@@ -47,7 +47,7 @@ class Timers {
   // Whoever makes or ends the source. forget: cancel, and leave nothing behind for the slot's next source.
   void adopt(Slot &s) noexcept;
   void forget(Slot &s) noexcept;
-  bool revive(Slot &s, uint64_t now) noexcept;
+  bool revive(Slot &s, bool *ret_wake) noexcept;
 
   // Workers of the domain: claim, pop until null or enough, give_up_claim. claim: false when another worker is firing
   // timers (unless nested), so that they fire one after another. pop: the next source that is due, wherever it is served;
@@ -78,6 +78,7 @@ class Timers {
   Wheel1 &wheel_of(const Slot &s) noexcept REQUIRES(lock_) { return s.traits.get() & kWall ? wall_ : monotonic_; }
   uint64_t renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept REQUIRES(lock_);
   bool noticed(uint64_t due) noexcept REQUIRES(lock_);
+  bool noticed_wall() noexcept REQUIRES(lock_);
   void publish() noexcept REQUIRES(lock_);
   torque_err open_wall(Queue &queue) noexcept REQUIRES(lock_);
   void program_monotonic() noexcept REQUIRES(lock_);
