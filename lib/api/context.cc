@@ -77,27 +77,22 @@ void announce_stop(torque_ctx &ctx) noexcept {
 void wind_up(torque_ctx &ctx) noexcept {
   Turn t = ctx.team.worker(0).turn();
   Turn *outer = set_current_turn(&t);
+  const auto run = [](const Posted::Item &item) {
+    item.fn(item.arg);
+    return true;
+  };
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).posted.close();
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) {
-    Domain &d = ctx.core.domain(i);
-    while (d.posted.run_batch(false, [](const Posted::Item &item) {
-      item.fn(item.arg);
-      return true;
-    })) {
+    while (ctx.core.domain(i).posted.run_batch(false, run)) {
     }
-    d.slots.each([&](uint64_t handle) {
-      Seen v;
-      if (look(handle, &v) && v.kind == Kind::strand) static_cast<Strand *>(ends(*v.slot).extra)->close(t);
-    });
   }
-  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) {
-    // Strands last: their sources release them.
-    for (const bool strands : {false, true}) {
-      ctx.core.domain(i).slots.each([&](uint64_t handle) {
-        Seen v;
-        if (look(handle, &v) && (v.kind == Kind::strand) == strands) retire(handle, TORQUE_END_STOPPED);
-      });
-    }
+  each_strand(ctx, [&](Strand &s) { s.close(t); });
+  // Strands last: their sources release them.
+  for (const bool strands : {false, true}) {
+    ctx.core.each_source([&](uint64_t handle) {
+      Seen v;
+      if (look(handle, &v) && (v.kind == Kind::strand) == strands) retire(handle, TORQUE_END_STOPPED);
+    });
   }
   set_current_turn(outer);
 }
@@ -250,7 +245,8 @@ torque_err torque_block(struct torque_ctx *ctx) {
 torque_err torque_sigmask(sigset_t *ret_mask) {
   sigset_t set;
   sigfillset(&set);
-  for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, SIGXCPU}) sigdelset(&set, s);
+  remove_fault_signals(&set);
+  sigdelset(&set, SIGXCPU);
   const int e = pthread_sigmask(SIG_BLOCK, &set, ret_mask);
   return e ? err_of_errno(e) : TORQUE_ERR_NONE;
 }

@@ -69,6 +69,20 @@ class Registry {
   static Condition &changed() noexcept;
 };
 
+// Every strand of a context.
+template <class F>
+void each_strand(torque_ctx &ctx, F f) noexcept {
+  ctx.core.each_source([&](uint64_t handle) {
+    Seen v;
+    if (look(handle, &v) && v.kind == Kind::strand && word::state(v.word) != word::NEW) {
+      f(*static_cast<Strand *>(ends(*v.slot).extra));
+    }
+  });
+}
+
+// A number for this thread that no other of this process has at the same time.
+pid_t this_thread() noexcept;
+
 // Installs the fork handlers, once in a process.
 torque_err watch_forks() noexcept;
 

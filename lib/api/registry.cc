@@ -21,20 +21,8 @@ bool survives(const torque_ctx &ctx) noexcept {
   return ctx.core.options.driven || !ctx.core.started.load(std::memory_order_relaxed);
 }
 
-template <class F>
-void each_strand(torque_ctx &ctx, F f) noexcept {
-  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) {
-    ctx.core.domain(i).slots.each([&](uint64_t handle) {
-      Seen v;
-      if (look(handle, &v) && v.kind == Kind::strand && word::state(v.word) != word::NEW) {
-        f(*static_cast<Strand *>(ends(*v.slot).extra));
-      }
-    });
-  }
-}
-
 void lock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
-  for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) ctx.core.descriptors.lock_of(i).lock();
+  ctx.core.descriptors.lock_all();
   each_strand(ctx, [](Strand &s) NO_THREAD_SAFETY_ANALYSIS {
     if (!s.try_ref()) return;
     s.lock_for_fork().lock();
@@ -50,7 +38,7 @@ void unlock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
     s.lock_for_fork().unlock();
     s.unref();
   });
-  for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) ctx.core.descriptors.lock_of(i).unlock();
+  ctx.core.descriptors.unlock_all();
 }
 
 // Whether a context was locked is decided once: another thread may start its workers meanwhile.

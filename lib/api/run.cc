@@ -12,15 +12,6 @@ namespace {
 [[gnu::tls_model("initial-exec")]] constinit thread_local pid_t thread_id = 0;
 [[gnu::tls_model("initial-exec")]] constinit thread_local uint32_t thread_id_of_fork = 0;
 
-// A number for this thread that no other of this process has at the same time.
-pid_t self() noexcept {
-  if (thread_id == 0 || thread_id_of_fork != fork_generation()) {
-    thread_id = static_cast<pid_t>(::syscall(SYS_gettid));
-    thread_id_of_fork = fork_generation();
-  }
-  return thread_id;
-}
-
 // Being the one who runs the context, possibly nested.
 class Running {
  public:
@@ -39,8 +30,8 @@ class Running {
  private:
   void enter() noexcept {
     pid_t nobody = 0;
-    if (ctx_->runner.load(std::memory_order_relaxed) != self()) {
-      if (!ctx_->runner.compare_exchange_strong(nobody, self(), std::memory_order_acquire)) {
+    if (ctx_->runner.load(std::memory_order_relaxed) != this_thread()) {
+      if (!ctx_->runner.compare_exchange_strong(nobody, this_thread(), std::memory_order_acquire)) {
         err_ = TORQUE_ERR_BUSY;
         return;
       }
@@ -106,6 +97,14 @@ void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
 
 }  // namespace
 
+pid_t torque::this_thread() noexcept {
+  if (thread_id == 0 || thread_id_of_fork != fork_generation()) {
+    thread_id = static_cast<pid_t>(::syscall(SYS_gettid));
+    thread_id_of_fork = fork_generation();
+  }
+  return thread_id;
+}
+
 extern "C" {
 
 torque_err torque_run(struct torque_ctx *ctx) {
@@ -133,7 +132,7 @@ torque_err torque_break(struct torque_ctx *ctx) {
   if (const torque_err err = check(ctx)) return err;
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
   ctx->breaks.fetch_add(1, std::memory_order_release);
-  if (ctx->runner.load(std::memory_order_relaxed) != self()) ctx->core.domain(0).wake();
+  if (ctx->runner.load(std::memory_order_relaxed) != this_thread()) ctx->core.domain(0).wake();
   return TORQUE_ERR_NONE;
 }
 

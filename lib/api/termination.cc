@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "api/termination.hh"
 
+#include "api/handle.hh"
+
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,8 +33,6 @@ void pass_on(int signo) {
   }
   errno = saved;
 }
-
-pid_t self() noexcept { return static_cast<pid_t>(::syscall(SYS_gettid)); }
 
 void install(int signo) noexcept {
   if (users[signo]++ != 0) return;
@@ -67,7 +67,7 @@ void swap_thread(int signo, pid_t from, pid_t to) noexcept {
 void enter_termination(const sigset_t &set) noexcept {
   for (int s = 1; s < kSignals; ++s) {
     if (sigismember(&set, s) != 1) continue;
-    swap_thread(s, 0, self());
+    swap_thread(s, 0, this_thread());
     install(s);
   }
 }
@@ -76,7 +76,7 @@ void leave_termination(const sigset_t &set) noexcept {
   for (int s = 1; s < kSignals; ++s) {
     if (sigismember(&set, s) != 1) continue;
     if (--users[s] == 0) restore(s);
-    swap_thread(s, self(), 0);
+    swap_thread(s, this_thread(), 0);
   }
 }
 

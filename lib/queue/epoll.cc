@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "base/assert.hh"
 #include "base/clock.hh"
 #include "base/syscall.hh"
 #include "libtorque/source.h"

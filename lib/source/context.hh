@@ -56,6 +56,12 @@ class Context {
   Domain &domain(uint32_t i) noexcept { return *domains_[i]; }
   const Domain &domain(uint32_t i) const noexcept { return *domains_[i]; }
 
+  // Every live source, as SlotPool::each().
+  template <class F>
+  void each_source(F f) noexcept {
+    for (uint32_t i = 0; i < domain_count_; ++i) domains_[i]->slots.each(f);
+  }
+
   // 0, or why nothing can be done here: FORKED, STOPPED. Also makes kernel objects anew in a child whose parent had not
   // started its workers.
   torque_err usable() noexcept {

@@ -55,6 +55,13 @@ class Descriptors {
 
   Mutex &lock_of(int fd) noexcept { return locks_[static_cast<uint32_t>(fd) % kLocks]; }
   static constexpr uint32_t kLocks = 32;
+  // While no number may change hands.
+  void lock_all() noexcept NO_THREAD_SAFETY_ANALYSIS {
+    for (Mutex &m : locks_) m.lock();
+  }
+  void unlock_all() noexcept NO_THREAD_SAFETY_ANALYSIS {
+    for (Mutex &m : locks_) m.unlock();
+  }
 
  private:
   // 1024 x 1024 x 1024 numbers: all that the kernel has (nr_open is at most 2^30).

@@ -55,7 +55,6 @@ class Domain {
   void poke_taken() noexcept { poked_.exchange(false, std::memory_order_acq_rel); }
   uint32_t sleepers() const noexcept { return sleepers_.load(std::memory_order_relaxed); }
   bool has_work() const noexcept { return postponed.length() != 0 || posted.ready(); }
-  bool poked() const noexcept { return poked_.load(std::memory_order_acquire); }
 
   // Counts for the worker that this thread is, or for the domain.
   void count(Counter c, uint64_t n = 1) noexcept;

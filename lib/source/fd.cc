@@ -83,11 +83,8 @@ torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept
   const uint32_t before = s.interest.load(std::memory_order_relaxed);
   s.interest.store(interest, std::memory_order_relaxed);
   if (s.traits.get() & kAlwaysReady) return interest ? activate(handle, interest) : TORQUE_ERR_NONE;
-  if (before == interest && !(s.traits.get() & (kLevel | kOneshot))) {
-    // Fall through: an edge-triggered caller asks again to be told of what is ready.
-  } else if (before == interest) {
-    return TORQUE_ERR_NONE;
-  }
+  // Who is told by edges asks for the same once more to be told of what is ready; the others are told anyway.
+  if (before == interest && (s.traits.get() & (kLevel | kOneshot))) return TORQUE_ERR_NONE;
   d.count(Counter::controls);
   const torque_err err = d.queue().rearm(v.fd, handle, interest, trigger_of(s.traits.get()));
   if (err) s.interest.store(before, std::memory_order_relaxed);
@@ -105,8 +102,9 @@ void detach_fd(const Seen &v, uint64_t handle) noexcept {
   v.domain->count(Counter::controls);
 }
 
-void rearm_fd(Domain &d, int fd, uint64_t handle, uint32_t interest) noexcept {
+void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept {
   torque_err err;
+  uint32_t interest;
   {
     Descriptors::Entry entry(d.context.descriptors, fd);
     if (entry.owner() != handle) return;
@@ -121,37 +119,42 @@ void rearm_fd(Domain &d, int fd, uint64_t handle, uint32_t interest) noexcept {
   if (err && err != TORQUE_ERR_SYSCALL + ENOENT && err != TORQUE_ERR_SYSCALL + EBADF) (void)activate(handle, interest);
 }
 
-torque_err reattach_fd(Slot &s, uint64_t handle) noexcept {
-  Domain &d = *s.domain.get();
-  const int fd = s.fd.get();
-  Descriptors::Entry entry(d.context.descriptors, fd);
-  if (entry.owner() != handle || (s.traits.get() & kAlwaysReady)) return TORQUE_ERR_NONE;
-  const torque_err err =
-      d.queue().arm(fd, handle, s.interest.load(std::memory_order_relaxed), trigger_of(s.traits.get()));
+namespace {
+
+// In a queue that was made anew. Requires: the number's lock, and that the source owns the number.
+torque_err register_again(Slot &s, uint64_t handle) noexcept {
+  const uint16_t traits = s.traits.get();
+  if (traits & kAlwaysReady) return TORQUE_ERR_NONE;
+  const uint32_t interest = s.interest.load(std::memory_order_relaxed);
+  const torque_err err = s.domain.get()->queue().arm(s.fd.get(), handle, interest, trigger_of(traits));
   return err == TORQUE_ERR_SYSCALL + EBADF ? TORQUE_ERR_NONE : err;
+}
+
+}  // namespace
+
+torque_err reattach_fd(Slot &s, uint64_t handle) noexcept {
+  Descriptors::Entry entry(s.domain.get()->context.descriptors, s.fd.get());
+  return entry.owner() == handle ? register_again(s, handle) : TORQUE_ERR_NONE;
 }
 
 // A descriptor that was closed while a duplicate lives stays registered, and nobody can name it any more to the kernel.
 // Edges of it are dropped as stale, one at a time; a level would be told for ever. So the queue is made anew, while no
 // number can change hands.
-torque_err exorcise(Context &context) noexcept NO_THREAD_SAFETY_ANALYSIS {
+torque_err exorcise(Context &context) noexcept {
   Domain &d = context.domain(0);
   Descriptors &table = context.descriptors;
-  for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) table.lock_of(i).lock();
+  table.lock_all();
   torque_err err = d.queue().reopen(false);
   if (!err) err = d.timers.watch_again(d.queue());
   if (!err) {
     d.slots.each([&](uint64_t handle) {
       Seen v;
       if (!look(handle, &v) || v.kind == Kind::timer || v.fd < 0 || table.owner_of(v.fd) != handle) return;
-      if (v.traits & kAlwaysReady) return;
-      const uint32_t interest = v.slot->interest.load(std::memory_order_relaxed);
-      const torque_err e = d.queue().arm(v.fd, handle, interest, trigger_of(v.traits));
       // Memory is short: it runs, and finds out.
-      if (e && e != TORQUE_ERR_SYSCALL + EBADF) (void)activate(handle, interest);
+      if (register_again(*v.slot, handle)) (void)activate(handle, v.slot->interest.load(std::memory_order_relaxed));
     });
   }
-  for (int i = 0; i < static_cast<int>(Descriptors::kLocks); ++i) table.lock_of(i).unlock();
+  table.unlock_all();
   return err;
 }
 

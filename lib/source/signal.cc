@@ -420,22 +420,18 @@ torque_err reattach_signals(Context &context) noexcept {
     }
   }
   torque_err err = TORQUE_ERR_NONE;
-  for (uint32_t i = 0; i < context.domain_count(); ++i) {
-    context.domain(i).slots.each([&](uint64_t handle) {
-      Seen v;
-      if (err || !look(handle, &v) || v.kind != Kind::signal || word::state(v.word) == word::NEW) return;
-      Lock lock(hub.lock);
-      err = enlist(context, *static_cast<Watch *>(ends(*v.slot).extra));
-    });
-  }
+  context.each_source([&](uint64_t handle) {
+    Seen v;
+    if (err || !look(handle, &v) || v.kind != Kind::signal || word::state(v.word) == word::NEW) return;
+    Lock lock(hub.lock);
+    err = enlist(context, *static_cast<Watch *>(ends(*v.slot).extra));
+  });
   if (!err) return err;
   // As if nothing had been, so that it can be tried again.
-  for (uint32_t i = 0; i < context.domain_count(); ++i) {
-    context.domain(i).slots.each([&](uint64_t handle) {
-      Seen v;
-      if (look(handle, &v) && v.kind == Kind::signal) end_signal(*v.slot);
-    });
-  }
+  context.each_source([&](uint64_t handle) {
+    Seen v;
+    if (look(handle, &v) && v.kind == Kind::signal) end_signal(*v.slot);
+  });
   return err;
 }
 

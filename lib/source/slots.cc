@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <new>
 
-#include "base/assert.hh"
-
 namespace torque {
 
 namespace {
@@ -98,8 +96,6 @@ constinit Leaf directory::first_leaf;
 constinit std::atomic<Leaf *> directory::leaves[kLeaves];
 
 Mutex &directory_lock() noexcept { return directory_mutex; }
-
-
 
 Chunk *chunk_of(const Slot &s) noexcept {
   return entry_of_chunk(s.index >> kChunkShift)->chunk.load(std::memory_order_relaxed);

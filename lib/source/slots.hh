@@ -27,7 +27,7 @@ struct Chunk {
   uint32_t fresh = 0;        // slots from here on were never used since the memory was clean
   uint32_t free_head = kNoSlot;
   uint32_t used = 0;
-  Chunk *prev = nullptr;     // in the pool's list of chunks with room, of full, or of clean ones
+  Chunk *prev = nullptr;     // in one of the pool's lists
   Chunk *next = nullptr;
   Chunk *all_next = nullptr;  // constant
 };

@@ -3,7 +3,6 @@
 
 #include <unistd.h>
 
-#include "base/assert.hh"
 #include "source/strand.hh"
 #include "source/waiters.hh"
 #include "stats/probes.hh"
@@ -137,8 +136,8 @@ uint32_t settle(Turn &t, Slot &s, uint64_t handle, uint32_t events, bool again, 
   Domain &d = *s.domain.get();
   const uint16_t traits = s.traits.get();
   const int fd = s.fd.get();
-  const uint32_t interest = s.interest.load(std::memory_order_relaxed);
-  if ((traits & kAlwaysReady) && (traits & (kOneshot | kLevel)) && interest) again = true;
+  const bool asked = s.interest.load(std::memory_order_relaxed) != 0;
+  if ((traits & kAlwaysReady) && (traits & (kOneshot | kLevel)) && asked) again = true;
   uint64_t w = s.word.load(std::memory_order_acquire);
   for (;;) {
     if (state(w) == RETIRED) {
@@ -156,7 +155,7 @@ uint32_t settle(Turn &t, Slot &s, uint64_t handle, uint32_t events, bool again, 
     }
     if (!exchange(s, w, with_state(w, ARMED) - kRunningOne)) continue;
     // Not ours any more: only what was copied above may be used.
-    if ((traits & kOneshot) && !(traits & kAlwaysReady) && fd >= 0) rearm_fd(d, fd, handle, interest);
+    if ((traits & kOneshot) && !(traits & kAlwaysReady) && fd >= 0) rearm_fd(d, fd, handle);
     return 0;
   }
 }
@@ -212,7 +211,6 @@ void serve(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
 }
 
 }  // namespace
-
 
 torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexcept {
   if (const torque_err err = context.usable()) return err;
@@ -393,7 +391,7 @@ uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept {
   Timers &timers = t.domain.timers;
   const bool only_worker = t.domain.workers == 1;
   if ((!told && !timers.maybe_due(now)) || !timers.claim(only_worker)) return 0;
-  const uint64_t wall = wall_too && timers.any_wall() ? realtime_ns() : 0;
+  const uint64_t wall = wall_too && timers.wall_armed() ? realtime_ns() : 0;
   uint64_t fired = 0;
   // Callbacks may set timers into the past for ever; each round serves as many as there were.
   for (size_t left = timers.armed(); left > 0 && !halted(t); --left) {

@@ -88,7 +88,7 @@ bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
 void detach_fd(const Seen &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
-void rearm_fd(Domain &d, int fd, uint64_t handle, uint32_t interest) noexcept;
+void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept;
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
 // Empties the queue of a driven context, and registers again what has an owner. See fd.cc.
 torque_err exorcise(Context &context) noexcept;

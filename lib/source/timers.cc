@@ -20,7 +20,9 @@ uint64_t with_slack(uint64_t at, uint64_t slack) noexcept {
   return bits < 0 ? at : last & ~((uint64_t{1} << bits) - 1);
 }
 
-uint64_t slack_of(const Slot &s) noexcept { return s.interest.load(std::memory_order_relaxed); }
+uint64_t slack_of(const Slot &s) noexcept {
+  return s.kind.get() == Kind::timer ? s.interest.load(std::memory_order_relaxed) : 0;
+}
 
 constexpr uint64_t kRetry = 1000000;  // ns, until a timer descriptor that could not be set is set again
 
@@ -38,8 +40,10 @@ Deadline *ResolveDeadline::operator()(uint32_t id) const noexcept {
 }
 
 void ResolveDeadline::prefetch(uint32_t id) const noexcept {
-  if (Deadline *d = (*this)(id)) __builtin_prefetch(d);
-  if (Slot *s = find_slot(id)) __builtin_prefetch(s);
+  Slot *first = first_slot_of(id);
+  if (!first) return;
+  __builtin_prefetch(&colds_of(first)[id & (kChunkSlots - 1)].due);
+  __builtin_prefetch(first + (id & (kChunkSlots - 1)));
 }
 
 torque_err Timers::open(Queue &queue) noexcept {
@@ -122,10 +126,19 @@ bool Timers::noticed(uint64_t due) noexcept {
   return unset_.load(std::memory_order_relaxed);
 }
 
-bool Timers::noticed_wall() noexcept {
+bool Timers::noticed(Slot &s) noexcept {
+  if (!(s.traits.get() & kWall)) return noticed(cold(s).due.at);
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
   program_wall(false);
   return wall_unset_.load(std::memory_order_relaxed);
+}
+
+// Sets the deadline, with the source's slack, and remembers how late that made a timer. False: no memory, nothing changed.
+bool Timers::place(Slot &s, uint64_t at) noexcept {
+  const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
+  if (!wheel_of(s).set(s.index, cold(s).due, due)) return false;
+  if (s.kind.get() == Kind::timer) s.fd.set(static_cast<int32_t>(due - std::min(at, due)));
+  return true;
 }
 
 bool Timers::set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
@@ -151,21 +164,15 @@ torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t perio
   Lock lock(lock_);
   Cold &k = cold(s);
   if (k.generation != generation) return TORQUE_ERR_STALE;
-  const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
-  if (!wheel_of(s).set(s.index, k.due, due)) return TORQUE_ERR_RESOURCE;
+  if (!place(s, at)) return TORQUE_ERR_RESOURCE;
   s.expirations.store(0, std::memory_order_relaxed);
   k.unusual &= ~(kUnusualNew | kUnusualFired);
   if (s.kind.get() == Kind::timer) {
     ends(s).period = period;
-    s.fd.set(static_cast<int32_t>(due - std::min(at, due)));
     k.unusual = (k.unusual & ~(kUnusualPeriod | kRemovesItself)) | (period ? kUnusualPeriod : 0u) |
                 (removes ? kRemovesItself : 0u);
   }
-  if (!(s.traits.get() & kWall)) {
-    *ret_wake = noticed(due);
-    return TORQUE_ERR_NONE;
-  }
-  *ret_wake = noticed_wall();
+  *ret_wake = noticed(s);
   return TORQUE_ERR_NONE;
 }
 
@@ -218,10 +225,8 @@ bool Timers::revive(Slot &s, bool *ret_wake) noexcept {
   Cold &k = cold(s);
   const uint64_t period = ends(s).period;
   if (!period || k.due.is_set()) return true;
-  const bool wall = s.traits.get() & kWall;
-  const uint64_t due = std::min(add_ns(wall ? realtime_ns() : monotonic_ns(), period), kNever - 1);
-  if (!wheel_of(s).set(s.index, k.due, due)) return false;
-  *ret_wake = wall ? noticed_wall() : noticed(due);
+  if (!place(s, add_ns(s.traits.get() & kWall ? realtime_ns() : monotonic_ns(), period))) return false;
+  *ret_wake = noticed(s);
   return true;
 }
 
@@ -257,15 +262,11 @@ Slot *Timers::pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_gener
 
 // Sets a periodic timer anew, from when it should have fired. Answers how many periods ended.
 uint64_t Timers::renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept {
-  Cold &k = cold(s);
-  if (!(k.unusual & kUnusualPeriod)) return 1;
+  if (!(cold(s).unusual & kUnusualPeriod)) return 1;
   const uint64_t period = ends(s).period;
   if (!period) return 1;  // cancelled since
   const uint64_t ended = 1 + (now - nominal) / period;
-  const uint64_t at = add_ns(nominal, ended * period);
-  const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
-  *ret_retry = !wheel_of(s).set(s.index, k.due, due);
-  s.fd.set(static_cast<int32_t>(due - std::min(at, due)));
+  *ret_retry = !place(s, add_ns(nominal, ended * period));
   return ended;
 }
 

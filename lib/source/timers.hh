@@ -56,7 +56,7 @@ class Timers {
   Slot *pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_generation, bool *ret_retry) noexcept;
   void give_up_claim() noexcept;
   bool any() const noexcept { return hint_.load(std::memory_order_relaxed) != kNever || wall_armed(); }
-  bool any_wall() const noexcept { return wall_armed(); }
+  bool wall_armed() const noexcept { return wall_count_.load(std::memory_order_relaxed) != 0; }
 
   // May something be due at now? A cheap look without the lock; errs towards yes.
   bool maybe_due(uint64_t now) const noexcept {
@@ -74,11 +74,11 @@ class Timers {
 
  private:
   using Wheel1 = Wheel<ResolveDeadline>;
-  bool wall_armed() const noexcept { return wall_count_.load(std::memory_order_relaxed) != 0; }
   Wheel1 &wheel_of(const Slot &s) noexcept REQUIRES(lock_) { return s.traits.get() & kWall ? wall_ : monotonic_; }
   uint64_t renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept REQUIRES(lock_);
   bool noticed(uint64_t due) noexcept REQUIRES(lock_);
-  bool noticed_wall() noexcept REQUIRES(lock_);
+  bool noticed(Slot &s) noexcept REQUIRES(lock_);
+  bool place(Slot &s, uint64_t at) noexcept REQUIRES(lock_);
   void publish() noexcept REQUIRES(lock_);
   torque_err open_wall(Queue &queue) noexcept REQUIRES(lock_);
   void program_monotonic() noexcept REQUIRES(lock_);

@@ -15,11 +15,10 @@ constinit Mutex spawn_mask_lock;
 constinit bool spawn_mask_known = false;
 constinit sigset_t spawn_mask = {};
 
-// Signals that faults raise must reach the thread that made the fault; the rest belongs to other threads.
 void block_signals(sigset_t *before) noexcept {
   sigset_t set;
   sigfillset(&set);
-  for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT}) sigdelset(&set, s);
+  remove_fault_signals(&set);
   pthread_sigmask(SIG_SETMASK, &set, before);
 }
 
@@ -31,6 +30,10 @@ uint32_t window_for(const Topology::Domain &d) noexcept {
 }
 
 }  // namespace
+
+void remove_fault_signals(sigset_t *set) noexcept {
+  for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT}) sigdelset(set, s);
+}
 
 void remember_spawn_mask() noexcept {
   Lock lock(spawn_mask_lock);

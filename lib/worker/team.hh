@@ -66,6 +66,9 @@ class Team {
   bool released_ GUARDED_BY(lock_) = false;  // all stand: they may work
 };
 
+// Signals that faults raise: they must reach the thread that made the fault.
+void remove_fault_signals(sigset_t *set) noexcept;
+
 // The signal mask of the process before the first worker: what children should get.
 void remember_spawn_mask() noexcept;
 void get_spawn_mask(sigset_t *mask) noexcept;

@@ -116,19 +116,18 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   const uint32_t waiting = domain.postponed.length();  // what is put off from here on waits for the next round
   TORQUE_PROBE2(round, number, n);
 
+  // Before any callback: from here on others must be woken again.
+  bool timer_told = false;
   for (uint32_t i = 0; i < n; ++i) {
     if (events[i].handle == Queue::kWakeHandle) domain.poke_taken();
+    timer_told |= events[i].handle == Queue::kTimerHandle;
   }
 
   // Descriptors before timers: a reply that is there is served before its timeout is judged.
   uint32_t delivered = 0;
   const uint64_t stale = counters.get(static_cast<uint32_t>(Counter::stale));
-  bool timer_told = false;
   for (uint32_t i = 0; i < n; ++i) {
-    if (events[i].handle <= Queue::kTimerHandle) {
-      timer_told |= events[i].handle == Queue::kTimerHandle;
-      continue;
-    }
+    if (events[i].handle <= Queue::kTimerHandle) continue;
     ++delivered;
     if (!halted(t)) deliver(t, events[i].handle, events[i].events);
     else keep(events[i].handle, events[i].events);
