@@ -57,6 +57,9 @@ TORQUE_API torque_err torque_config_set_stack_size(struct torque_config *config,
 /* Signals that end torque_block(). Default: SIGTERM and SIGINT. count 0: none. */
 TORQUE_API torque_err torque_config_set_term_signals(struct torque_config *config, const int32_t *signos, uint32_t count);
 
+/* 1, the default: making the context sets SIGPIPE to ignored if it had its default action. 0: it is left alone. */
+TORQUE_API torque_err torque_config_set_sigpipe(struct torque_config *config, int32_t ignore);
+
 /* Bounds of the retrieval window: how many events a worker takes from the system at once (paper, section 3.2).
  * 0 for either: derived from page size, cache share and idle siblings. At most 4096. */
 TORQUE_API torque_err torque_config_set_window(struct torque_config *config, uint32_t min, uint32_t max);

@@ -93,6 +93,12 @@ torque_err torque_config_set_term_signals(struct torque_config *config, const in
   return TORQUE_ERR_NONE;
 }
 
+torque_err torque_config_set_sigpipe(struct torque_config *config, int32_t ignore) {
+  if (!config) return TORQUE_ERR_INVAL;
+  config->ignore_sigpipe = ignore != 0;
+  return TORQUE_ERR_NONE;
+}
+
 torque_err torque_config_set_window(struct torque_config *config, uint32_t min, uint32_t max) {
   if (!config || min > torque::Window::kMax || max > torque::Window::kMax || (max && min > max)) return TORQUE_ERR_INVAL;
   config->options.window_min = min;

@@ -159,7 +159,7 @@ torque_err torque_ctx_new(const struct torque_config *config, struct torque_ctx 
     free_ctx(ctx);
     return err;
   }
-  ignore_sigpipe();
+  if (config->ignore_sigpipe) ignore_sigpipe();
   Registry::add(*ctx);
   *ret_ctx = ctx;
   return TORQUE_ERR_NONE;

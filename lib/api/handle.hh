@@ -16,6 +16,7 @@ struct torque_config {
   char *topology_text = nullptr;     // malloc
   uint32_t *cpus = nullptr;          // malloc
   sigset_t term = {};
+  bool ignore_sigpipe = true;
 
   torque_config() noexcept {
     sigemptyset(&term);

@@ -36,14 +36,12 @@ class Running {
         return;
       }
     }
-    Domain &d = ctx_->core.domain(0);
-    if (ctx_->run_depth++ == 0) d.woke_up();
+    if (ctx_->run_depth++ == 0 && !ctx_->core.watches.in_use()) ctx_->core.domain(0).woke_up();
   }
   void leave() noexcept {
     if (--ctx_->run_depth != 0) return;
-    // From here on what comes must make the descriptor readable.
-    Domain &d = ctx_->core.domain(0);
-    d.fall_asleep();
+    // From here on what comes must make the descriptor readable. (With watches it does so all the time.)
+    if (!ctx_->core.watches.in_use()) ctx_->core.domain(0).fall_asleep();
     ctx_->runner.store(0, std::memory_order_release);
   }
 
@@ -54,7 +52,7 @@ class Running {
 bool stopping(const torque_ctx &ctx) noexcept { return ctx.core.stopping.load(std::memory_order_acquire); }
 
 // Rounds until something ran, somebody woke us, or the time is over.
-uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
+uint64_t serve_sources(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
   Worker &w = ctx.team.worker(0);
   Turn t = w.turn();
   t.breaks = &ctx.breaks;
@@ -76,6 +74,19 @@ uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
   }
   set_current_turn(outer);
   return ran;
+}
+
+// One pass. A wake-up or a break that has come shortens it to a look.
+uint64_t serve_watches(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
+  if (ctx.wake_asked.load(std::memory_order_relaxed) || ctx.breaks.load(std::memory_order_relaxed)) timeout_ns = 0;
+  const uint64_t told = ctx.team.worker(0).watch_round(timeout_ns);
+  // What made it return is in the past; what is asked for from here on wakes the queue anew.
+  if (ctx.wake_asked.load(std::memory_order_relaxed)) ctx.wake_asked.store(false, std::memory_order_relaxed);
+  return told;
+}
+
+uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
+  return ctx.core.watches.in_use() ? serve_watches(ctx, timeout_ns) : serve_sources(ctx, timeout_ns);
 }
 
 bool take_break(torque_ctx &ctx) noexcept {
@@ -173,7 +184,8 @@ torque_err torque_reinit(struct torque_ctx *ctx) {
   if (!ctx->core.foreign()) return TORQUE_ERR_NONE;
   torque_err err = ctx->core.reinit();
   if (err) return err;
-  reattach_sources(*ctx, &err);
+  err = ctx->core.watches.start_over();
+  if (!err) reattach_sources(*ctx, &err);
   if (!err) err = reattach_signals(ctx->core);
   if (err) ctx->core.undo_reinit();
   return err;

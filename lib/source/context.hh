@@ -6,6 +6,7 @@
 #include "libtorque/config.h"
 #include "source/descriptors.hh"
 #include "source/domain.hh"
+#include "source/watches.hh"
 
 struct torque_ctx;
 
@@ -37,7 +38,7 @@ void note_fork() noexcept;
 class Context {
  public:
   Context(const Alloc &hooks, const Options &o, const Log &l) noexcept
-      : alloc(hooks), options(o), log(l), descriptors(alloc), born_in_(fork_generation()) {}
+      : alloc(hooks), options(o), log(l), descriptors(alloc), watches(alloc), born_in_(fork_generation()) {}
   ~Context();
   Context(const Context &) = delete;
   Context &operator=(const Context &) = delete;
@@ -52,6 +53,7 @@ class Context {
   torque_ctx *handle = nullptr;
 
   Descriptors descriptors;
+  Watches watches;  // driven contexts
   uint32_t domain_count() const noexcept { return domain_count_; }
   Domain &domain(uint32_t i) noexcept { return *domains_[i]; }
   const Domain &domain(uint32_t i) const noexcept { return *domains_[i]; }

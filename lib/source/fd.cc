@@ -146,6 +146,7 @@ torque_err exorcise(Context &context) noexcept {
   table.lock_all();
   torque_err err = d.queue().reopen(false);
   if (!err) err = d.timers.watch_again(d.queue());
+  if (!err) err = context.watches.start_over();
   if (!err) {
     d.slots.each([&](uint64_t handle) {
       Seen v;

@@ -52,8 +52,9 @@ constexpr uint64_t add_pending(uint64_t w, uint32_t events) {
   return w | (uint64_t{events} << kPendingShift & kPendingMask);
 }
 constexpr uint64_t no_pending(uint64_t w) { return w & ~kPendingMask; }
-// 0 is never a generation: handle 0 is no source.
-constexpr uint32_t next_generation(uint32_t g) { return g == UINT32_MAX ? 1 : g + 1; }
+// 0 is never a generation: handle 0 is no source. The top bit is for handles that are not sources (watches.hh).
+constexpr uint32_t kGenerationMax = INT32_MAX;
+constexpr uint32_t next_generation(uint32_t g) { return g >= kGenerationMax ? 1 : g + 1; }
 constexpr bool live(uint64_t w) { return state(w) != FREE && state(w) != RETIRED; }
 
 }  // namespace torque::word

@@ -101,6 +101,16 @@ void Worker::look_for_ghosts(uint32_t delivered, uint64_t stale) noexcept {
   if (exorcise(context_)) context_.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be made anew");
 }
 
+// Answers whether the timer descriptor has fired.
+bool Worker::note_wakes(const Ready *events, uint32_t n) noexcept {
+  bool timer_told = false;
+  for (uint32_t i = 0; i < n; ++i) {
+    if (events[i].handle == Queue::kWakeHandle) domain.poke_taken();
+    timer_told |= events[i].handle == Queue::kTimerHandle;
+  }
+  return timer_told;
+}
+
 uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   Ready nested[kNestedEvents];
   Ready *events = depth_++ == 0 ? events_ : nested;
@@ -116,12 +126,7 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   const uint32_t waiting = domain.postponed.length();  // what is put off from here on waits for the next round
   TORQUE_PROBE2(round, number, n);
 
-  // Before any callback: from here on others must be woken again.
-  bool timer_told = false;
-  for (uint32_t i = 0; i < n; ++i) {
-    if (events[i].handle == Queue::kWakeHandle) domain.poke_taken();
-    timer_told |= events[i].handle == Queue::kTimerHandle;
-  }
+  const bool timer_told = note_wakes(events, n);  // before any callback: from here on others must be woken again
 
   // Descriptors before timers: a reply that is there is served before its timeout is judged.
   uint32_t delivered = 0;
@@ -146,6 +151,66 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   if (siblings_idle() && domain.postponed.length() > 1) domain.poke();
 
   --depth_;
+  return counters.get(static_cast<uint32_t>(Counter::callbacks)) - before;
+}
+
+// The program's own loop runs this once a pass, so that what it costs beside the system call counts. The context stays
+// announced as asleep throughout: whoever brings work wakes it, at most once too often.
+uint64_t Worker::watch_round(uint64_t timeout_ns) noexcept {
+  Watches &w = context_.watches;
+  Queue &queue = domain.queue();
+  Ready nested[kNestedEvents];
+  Ready *events = depth_++ == 0 ? events_ : nested;
+  const uint32_t room = events == nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
+
+  if (w.must_start_over()) [[unlikely]] {
+    if (exorcise(context_)) context_.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be made anew");
+  }
+  w.flush(queue, counters);
+  uint64_t wait = timeout_ns;
+  if (wait) {
+    if (w.any_always() || domain.has_work() || context_.stopping.load(std::memory_order_seq_cst)) wait = 0;
+    else wait = until_deadline(wait);
+    if (wait) counters.add(Counter::sleeps);
+  }
+  counters.add(Counter::waits);
+  counters.add(Counter::rounds);
+  if (w.owner.before) w.owner.before(w.owner.hook_arg);
+  const uint32_t n = queue.wait(events, room, wait);
+  if (w.owner.after) w.owner.after(w.owner.hook_arg);
+
+  uint64_t told = 0;
+  uint32_t watched = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    if (!(events[i].handle & Watches::kMark)) continue;
+    ++watched;
+    told += w.arrived(events[i].handle, events[i].events, queue, counters);
+  }
+  counters.add(Counter::events, watched);
+  if (w.any_always()) told += w.tell_always();
+  if (watched != n || domain.has_work() || domain.timers.any()) told += serve_sources(events, n);
+  --depth_;
+  return told;
+}
+
+// What came for the context itself: sources, timers, posted work. (Few, where the program watches descriptors itself.)
+uint64_t Worker::serve_sources(const Ready *events, uint32_t n) noexcept {
+  Turn t = turn();
+  Turn *outer = set_current_turn(&t);
+  const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
+  domain.woke_up();
+  const bool timer_told = note_wakes(events, n);
+  for (uint32_t i = 0; i < n; ++i) {
+    if (events[i].handle <= Queue::kTimerHandle || events[i].handle & Watches::kMark) continue;
+    counters.add(Counter::events);
+    deliver(t, events[i].handle, events[i].events);
+  }
+  // Those that the deliveries have made ready as well: a signal is told in the pass that brought it.
+  if (const uint32_t ready = domain.postponed.length()) run_postponed(t, ready);
+  if (timer_told || domain.timers.any()) fire_timers(t, monotonic_ns(), true, timer_told);
+  run_posted(t);
+  domain.fall_asleep();
+  set_current_turn(outer);
   return counters.get(static_cast<uint32_t>(Counter::callbacks)) - before;
 }
 

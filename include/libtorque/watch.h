@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBTORQUE_WATCH_H
+#define LIBTORQUE_WATCH_H
+
+#include <libtorque/context.h>
+
+TORQUE_BEGIN_DECLS
+
+/* Watches: the descriptors of a driven context for a program that has an event loop of its own, with its own watchers,
+ * queues and order, and wants to be told what is ready; this is what the libev and libevent replacements are made of.
+ *
+ * A watch is a wish, "tell me this of that number", and costs no system call. Wishes are brought before the kernel
+ * together, before the context waits: one that was taken back by then costs nothing, one that changed costs one call.
+ * Watches and sources may live in one context, but not for the same descriptor.
+ *
+ * Thread: torque_watch() belongs to the thread that runs the context, or, between the two hooks around the wait, to
+ * whoever holds the lock that they give up and take again. */
+
+/* Called for each watched descriptor that is ready, before torque_run_once() returns; nothing else of the program runs
+ * between two of these calls. It must not run the context.
+ * events: TORQUE_READ, WRITE, PRIORITY, HANGUP as asked for, and TORQUE_ERROR, CLOSED.
+ * error: 0; or events is 0, and this errno says why the wish could not be brought before the kernel (EBADF, ENOMEM,
+ *        ENOSPC, EEXIST a source has the descriptor): it is dropped. */
+typedef void torque_watch_fn(int32_t fd, uint32_t events, int32_t error, void *arg);
+
+/* Around each wait, whether it blocks or not. */
+typedef void torque_wait_fn(void *arg);
+
+/* Make ctx a context with watches. From then on torque_run_once() waits once and returns, whatever came, an interrupted
+ * wait included; *ret_count counts watches told as well.
+ * Errors: INVAL; KIND threaded; STATE it has watches, or is being run; STOPPED; FORKED. */
+TORQUE_API torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn *fn, void *arg) TORQUE_CHECKED;
+
+/* before: the context is about to wait, and touches nothing of the program's until after has returned. Null: none.
+ * Errors: INVAL; STATE no torque_watch_init(). */
+TORQUE_API torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait_fn *before, torque_wait_fn *after,
+                                             void *arg);
+
+enum {
+  /* The number may have been closed and given to another file since the last wish: ask the kernel even if this wish is
+   * the same. Needed after every close() of a watched descriptor; without it such a number stays silent. */
+  TORQUE_WATCH_NEW = 0x1,
+  TORQUE_WATCH_EDGE = 0x2 /* told once for each change; the default is level: as long as it lasts */
+};
+
+/* From the next wait on tell events of fd (0: nothing; before close() that is optional). Regular files are always ready.
+ * A registration that nobody wishes any more stays with the kernel until it fires or is wanted again, so that what
+ * stops and starts costs nothing.
+ * Errors: INVAL fd < 0, unknown bits; RESOURCE; STATE no torque_watch_init(). What the kernel says comes later. */
+TORQUE_API torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags);
+
+TORQUE_END_DECLS
+
+#endif

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "libtorque/watch.h"
+
+#include "api/handle.hh"
+
+using namespace torque;
+
+namespace {
+constexpr uint32_t kEvents = TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQUE_HANGUP;
+constexpr uint32_t kFlags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE;
+}  // namespace
+
+extern "C" {
+
+torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn *fn, void *arg) {
+  if (!fn) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
+  if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
+  Watches::Owner &owner = ctx->core.watches.owner;
+  if (owner.fn || ctx->runner.load(std::memory_order_relaxed) != 0) return TORQUE_ERR_STATE;
+  owner.fn = fn;
+  owner.arg = arg;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait_fn *before, torque_wait_fn *after, void *arg) {
+  if (!ctx) return TORQUE_ERR_INVAL;
+  Watches::Owner &owner = ctx->core.watches.owner;
+  if (!owner.fn) return TORQUE_ERR_STATE;
+  owner.before = before;
+  owner.after = after;
+  owner.hook_arg = arg;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags) {
+  // Not in usable(): a forked child makes its wishes before it brings the context to life, or after.
+  if (!ctx || fd < 0 || fd >= Descriptors::kEnd || (events & ~kEvents) || (flags & ~kFlags)) return TORQUE_ERR_INVAL;
+  Watches &w = ctx->core.watches;
+  return w.in_use() ? w.wish(fd, events, flags) : TORQUE_ERR_STATE;
+}
+
+}  // extern "C"
