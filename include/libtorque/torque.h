@@ -10,6 +10,7 @@
 
 #include <libtorque/config.h>
 #include <libtorque/context.h>
+#include <libtorque/deadlines.h>
 #include <libtorque/error.h>
 #include <libtorque/listen.h>
 #include <libtorque/post.h>

@@ -123,6 +123,11 @@ class Buckets {
     CHECK2(tick >= cursor_);
     cursor_ = tick;
   }
+  // Anywhere. Requires: all buckets are empty.
+  void restart(uint64_t tick) noexcept {
+    CHECK2(!levels_);
+    cursor_ = tick;
+  }
   // Moves the cursor as near to `tick` as the buckets in use allow.
   void catch_up(uint64_t tick) noexcept {
     Place p;

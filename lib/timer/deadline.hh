@@ -8,7 +8,8 @@
 
 namespace torque {
 
-// Lives in the source's slot (its Cold part). Guarded by the domain's timer lock. Only the wheel writes it.
+// Lives in the source's slot (its Cold part), guarded by the domain's timer lock, or in a DeadlineTable. Only the wheel
+// writes it; but while it is not set, `seq` is its owner's.
 //
 // Always true: when `at` is a time, the wheel holds exactly one entry {entry_at, id, entry_seq}, the deadline's
 // carrier, and entry_at <= at. When `at` is kNever, a carrier may still lie there; a later set() takes it up again.

@@ -90,6 +90,12 @@ class Near {
     std::make_heap(late_.begin(), late_.end(), After{newest});
     if (late_.capacity() > kKeep && n < late_.capacity() / 4) shrink_late();
   }
+  // Room for n late entries, so that as many insert() calls cannot fail after discard().
+  [[nodiscard]] bool reserve_late(size_t n) noexcept { return late_.reserve(n); }
+  void discard() noexcept {
+    start_over();
+    late_.clear();
+  }
   // Gives memory back. Requires: empty.
   void release() noexcept {
     start_over();

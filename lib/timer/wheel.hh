@@ -34,6 +34,7 @@ namespace torque {
 // Resolve finds objects by id:
 //   Deadline *operator()(uint32_t id)   null when there is none, or when it belongs to another wheel
 //   void prefetch(uint32_t id)          optional: the Deadline will be wanted soon
+//   void prefetch_owner(uint32_t id)    optional, later: so will what its owner does then
 // It may be asked for ids that were cancelled long ago, and answer with whatever object has the id now, as long as
 // that object's Deadline is guarded by the same lock.
 template <class Resolve>
@@ -123,6 +124,35 @@ class Wheel {
     return next_in_buckets();
   }
 
+  // Starts over at `now`, which may lie before any time seen so far, with map(at) in place of each deadline's at; map
+  // must keep the order and never answer kNever. each(f) calls f(id, deadline) for every Deadline that has ever been
+  // set here and not forgotten, in any order.
+  // Returns: false when there is no memory; nothing has changed then.
+  template <class Each, class Map>
+  [[nodiscard]] bool rebuild(uint64_t now, Each each, Map map) noexcept {
+    uint64_t earliest = kNever;
+    size_t near = 0;
+    each([&](uint32_t, Deadline &d) {
+      if (!d.is_set()) return;
+      const uint64_t at = map(d.at);
+      earliest = at < earliest ? at : earliest;
+      near += at <= Buckets::last_of_tick(0);
+    });
+    if (!near_.reserve_late(near)) return false;
+    discard_all();
+    // Nothing but the very first tick lies at or before the cursor, so that the buckets take all the rest.
+    const uint64_t first = Buckets::tick_of(now < earliest ? now : earliest);
+    buckets_.restart(first - (first > 0));
+    covered_ = Buckets::last_of_tick(buckets_.cursor());
+    each([&](uint32_t id, Deadline &d) {
+      d.entry_at = kNever;
+      if (!d.is_set()) return;
+      d.at = map(d.at);
+      move({0, id, 0}, d);
+    });
+    return true;
+  }
+
   size_t armed() const noexcept { return armed_; }
   // Memory held beside the object itself.
   size_t bytes() const noexcept { return pool_.bytes() + near_.capacity() * sizeof(Entry); }
@@ -193,7 +223,7 @@ class Wheel {
     for (;;) {
       if (const Entry *e = near_.first(seq_)) {
         if (e->at > now) return false;
-        if (const Entry *ahead = near_.peek(kAhead)) prefetch(ahead->id);
+        prefetch_ahead();
         *ret = *e;
         near_.drop(e, seq_);
         --entries_;
@@ -206,6 +236,12 @@ class Wheel {
       }
       if (!load(now)) return take_unsorted(now, ret);
     }
+  }
+
+  void prefetch_ahead() noexcept {
+    if (const Entry *e = near_.peek(kAhead)) prefetch(e->id);
+    if constexpr (requires { resolve_.prefetch_owner(0u); })
+      if (const Entry *e = near_.peek(kAhead / 2)) resolve_.prefetch_owner(e->id);
   }
 
   // Nothing is due: moves on with the clock, so that what is set next lies near.
@@ -402,6 +438,14 @@ class Wheel {
       pool_.give(c);
       c = older;
     }
+  }
+  // Every entry is forgotten.
+  void discard_all() noexcept {
+    Place p;
+    while (buckets_.earliest(&p)) give_chunks(buckets_.detach(p));
+    near_.discard();
+    sweep_chunk_ = nullptr;
+    entries_ = orphans_ = 0;
   }
   void trim() noexcept {
     const size_t room = Buckets::room_for(entries_);
