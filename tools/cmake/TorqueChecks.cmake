@@ -17,3 +17,12 @@ torque_check(examples ${checks}/examples ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILE
 torque_check(abi ${checks}/abi ${PROJECT_SOURCE_DIR} $<TARGET_FILE:torque>)
 torque_check(words ${checks}/words ${PROJECT_SOURCE_DIR})
 torque_check(standalone ${checks}/standalone ${PROJECT_SOURCE_DIR})
+if(TARGET torque_ev)
+  # The one that programs find, and that ours replaces; without it the recorded names have to do.
+  find_library(TORQUE_LIBEV_GENUINE ev)
+  set(genuine "")
+  if(TORQUE_LIBEV_GENUINE)
+    file(REAL_PATH ${TORQUE_LIBEV_GENUINE} genuine)
+  endif()
+  torque_check(libev ${checks}/libev ${PROJECT_SOURCE_DIR} $<TARGET_FILE:torque_ev> $<TARGET_FILE:torque_ev_dropin> ${genuine})
+endif()
