@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Debian's ev.h. What it declares is what we export, in files that hide everything else; and it must describe the
 // watchers of programs that were compiled long ago.
-#ifndef TORQUE_COMPAT_LIBEV_EV_HH
-#define TORQUE_COMPAT_LIBEV_EV_HH
+#pragma once
 
 #pragma GCC visibility push(default)
 #include <ev.h>
@@ -17,6 +16,4 @@ static_assert(sizeof(ev_watcher) == 32 && sizeof(ev_watcher_list) == 40 && sizeo
 static_assert(sizeof(ev_io) == 48 && sizeof(ev_timer) == 48 && sizeof(ev_periodic) == 64 && sizeof(ev_signal) == 48);
 static_assert(sizeof(ev_child) == 56 && sizeof(ev_embed) == 360 && sizeof(ev_async) == 40);
 static_assert(sizeof(ev_stat) == 112 + 2 * sizeof(struct stat));
-#endif
-
 #endif

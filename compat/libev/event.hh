@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The part of libevent 1.4's interface that libev has inside: struct event as programs compiled against libev's event.h
 // have it in their memory. Private; such programs are relinked or run as they are, not compiled against this.
-#ifndef TORQUE_COMPAT_LIBEV_EVENT_HH
-#define TORQUE_COMPAT_LIBEV_EVENT_HH
+#pragma once
 
 #include "ev.hh"
 
@@ -72,5 +71,3 @@ int event_once(int fd, short events, event_callback_fn callback, void *arg, time
 int event_base_once(event_base *base, int fd, short events, event_callback_fn callback, void *arg, timeval *timeout);
 }
 #pragma GCC visibility pop
-
-#endif
