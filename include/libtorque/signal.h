@@ -31,15 +31,6 @@ TORQUE_API torque_err torque_signal_add(struct torque_ctx *ctx, const int32_t *s
 TORQUE_API torque_err torque_signal_new(struct torque_ctx *ctx, const int32_t *signos, uint32_t count,
                                         torque_signal_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
 
-/* Between new and start. Errors: INVAL; STALE; KIND; STATE it has started. */
-enum {
-  /* As a handler that the program installs itself: where every thread blocks the signal it stays pending until one
-   * unblocks it, and a forked child keeps the handler (what comes before torque_reinit() is told after it). Without this
-   * the signal is taken even while it is blocked, and a child has the disposition that was there before. */
-  TORQUE_SIGNAL_PLAIN = 0x1
-};
-TORQUE_API torque_err torque_signal_set_flags(torque_source source, uint32_t flags);
-
 /* The signal mask that a child should have: the one that the process had before any worker existed. fork() in a
  * callback sets it by itself; for posix_spawn() pass it to posix_spawnattr_setsigmask(). Thread: any. */
 TORQUE_API void torque_spawn_mask(sigset_t *ret_mask);

@@ -34,15 +34,6 @@ torque_err torque_signal_add(struct torque_ctx *ctx, const int32_t *signos, uint
   return start_or_undo(source, ret_source);
 }
 
-torque_err torque_signal_set_flags(torque_source source, uint32_t flags) {
-  Seen v;
-  if (flags & ~uint32_t{TORQUE_SIGNAL_PLAIN}) return TORQUE_ERR_INVAL;
-  if (!look(source, &v)) return TORQUE_ERR_STALE;
-  if (v.kind != Kind::signal) return TORQUE_ERR_KIND;
-  if (word::state(v.word) != word::NEW) return TORQUE_ERR_STATE;
-  return set_signal_flags(*v.slot, flags);
-}
-
 void torque_spawn_mask(sigset_t *ret_mask) {
   if (ret_mask) get_spawn_mask(ret_mask);
 }

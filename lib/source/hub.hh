@@ -10,9 +10,6 @@ bool may_watch(int32_t signo) noexcept;
 // Makes a signal source ready to start. Requires: may_watch() every one. Errors: RESOURCE.
 torque_err prepare_signal(Context &context, Slot &s, const int32_t *signos, uint32_t count) noexcept;
 
-// Requires: the source has not started.
-torque_err set_signal_flags(Slot &s, uint32_t flags) noexcept;
-
 // Fork handlers. In the child every disposition is what it was before the library came.
 void hub_before_fork() noexcept;
 void hub_after_fork_in_parent() noexcept;

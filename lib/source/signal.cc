@@ -38,7 +38,6 @@ struct Watch {
   const Mask mask;
   const uint64_t handle;
   Context *const context;
-  uint32_t flags = 0;  // changed only before the source starts
   Watch *next = nullptr;
   bool linked = false;
   Vec<torque_siginfo> queue;  // arrivals not told yet, from `told` on
@@ -49,8 +48,7 @@ struct Watch {
 // A context that watches the hub's descriptors.
 struct Attachment {
   Context *context;
-  uint64_t pipe;
-  uint64_t signals;  // 0: not yet
+  uint64_t sources[2];
   uint32_t watches;
   Attachment *next;
 };
@@ -60,7 +58,6 @@ struct Hub {
   Watch *watches GUARDED_BY(lock) = nullptr;
   Attachment *attachments GUARDED_BY(lock) = nullptr;
   uint32_t watchers[kSignals] GUARDED_BY(lock) = {};
-  Mask kept GUARDED_BY(lock) = 0;  // in a child: our handlers that the parent has left behind, see hub_after_fork_in_child()
   struct sigaction before[kSignals] GUARDED_BY(lock) = {};
   int pipe_read GUARDED_BY(lock) = -1;
   int signal_fd GUARDED_BY(lock) = -1;
@@ -89,34 +86,24 @@ void on_signal(int signo, siginfo_t *info, void *) {
   errno = saved;
 }
 
-bool wants_blocked(const Watch &w) noexcept { return !(w.flags & TORQUE_SIGNAL_PLAIN); }
-
-// Signals that are taken even from where they are blocked; also: of a watch that is not in the list yet.
-void fill_set(sigset_t *set, Mask also) noexcept REQUIRES(hub.lock) {
-  Mask mask = also;
-  for (const Watch *w = hub.watches; w; w = w->next) {
-    if (wants_blocked(*w)) mask |= w->mask;
-  }
+void fill_set(sigset_t *set) noexcept REQUIRES(hub.lock) {
   sigemptyset(set);
   for (int s = 1; s < kSignals; ++s) {
-    if (mask & bit_of(s)) sigaddset(set, s);
+    if (hub.watchers[s]) sigaddset(set, s);
   }
 }
 
-torque_err open_signalfd() noexcept REQUIRES(hub.lock) {
-  if (hub.signal_fd >= 0) return TORQUE_ERR_NONE;
+torque_err open_descriptors() noexcept REQUIRES(hub.lock) {
+  if (hub.pipe_read >= 0) return TORQUE_ERR_NONE;
   sigset_t none;
   sigemptyset(&none);
-  hub.signal_fd = ::signalfd(-1, &none, SFD_CLOEXEC | SFD_NONBLOCK);
-  return hub.signal_fd >= 0 ? TORQUE_ERR_NONE : last_error();
-}
-
-torque_err open_pipe() noexcept REQUIRES(hub.lock) {
-  if (hub.pipe_read >= 0) return TORQUE_ERR_NONE;
+  Fd signals(::signalfd(-1, &none, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!signals) return last_error();
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return last_error();
   // Room for 32,768 arrivals; less where the system says so.
   (void)::fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
+  hub.signal_fd = signals.release();
   hub.pipe_read = ends[0];
   hub.pipe_write.store(ends[1], std::memory_order_seq_cst);
   return TORQUE_ERR_NONE;
@@ -133,18 +120,14 @@ void close_descriptors() noexcept REQUIRES(hub.lock) {
   hub.pipe_read = hub.signal_fd = -1;
 }
 
-torque_err refresh_signalfd(Mask also) noexcept REQUIRES(hub.lock) {
+torque_err refresh_signalfd() noexcept REQUIRES(hub.lock) {
   sigset_t set;
-  fill_set(&set, also);
+  fill_set(&set);
   return ::signalfd(hub.signal_fd, &set, 0) >= 0 ? TORQUE_ERR_NONE : last_error();
 }
 
 torque_err install(int signo) noexcept REQUIRES(hub.lock) {
   if (hub.watchers[signo]++ != 0) return TORQUE_ERR_NONE;
-  if (hub.kept & bit_of(signo)) {
-    hub.kept &= ~bit_of(signo);
-    return TORQUE_ERR_NONE;
-  }
   struct sigaction act {};
   act.sa_sigaction = on_signal;
   act.sa_flags = SA_SIGINFO | SA_RESTART;
@@ -162,10 +145,10 @@ void uninstall_mask(Mask mask) noexcept REQUIRES(hub.lock) {
   for (int s = 1; s < kSignals; ++s) {
     if (mask & bit_of(s)) uninstall(s);
   }
-  if (hub.signal_fd >= 0) (void)refresh_signalfd(0);  // fewer signals in a set that is there already: cannot fail
+  if (hub.signal_fd >= 0) (void)refresh_signalfd();  // fewer signals in a set that is there already: cannot fail
 }
 
-torque_err install_mask(Mask mask, bool blocked_too) noexcept REQUIRES(hub.lock) {
+torque_err install_mask(Mask mask) noexcept REQUIRES(hub.lock) {
   Mask done = 0;
   torque_err err = TORQUE_ERR_NONE;
   for (int s = 1; s < kSignals && !err; ++s) {
@@ -173,7 +156,7 @@ torque_err install_mask(Mask mask, bool blocked_too) noexcept REQUIRES(hub.lock)
     err = install(s);
     if (!err) done |= bit_of(s);
   }
-  if (!err && blocked_too) err = refresh_signalfd(mask);
+  if (!err) err = refresh_signalfd();
   if (err) uninstall_mask(done);
   return err;
 }
@@ -206,13 +189,6 @@ bool read_signalfd() noexcept REQUIRES(hub.lock) {
     fan_out({signo, f.ssi_code, static_cast<int32_t>(f.ssi_pid), f.ssi_uid, value});
   }
   return count == sizeof infos / sizeof *infos;
-}
-
-bool any_unsent() noexcept {
-  for (const auto &n : hub.unsent) {
-    if (n.load(std::memory_order_relaxed)) return true;
-  }
-  return false;
 }
 
 void read_unsent() noexcept REQUIRES(hub.lock) {
@@ -251,17 +227,22 @@ torque_err watch_descriptor(Context &context, int fd, uint64_t *ret_handle) noex
   return TORQUE_ERR_NONE;
 }
 
-torque_err attach_anew(Context &context) noexcept REQUIRES(hub.lock) {
-  auto *a = context.alloc.make<Attachment>();
-  if (!a) return TORQUE_ERR_RESOURCE;
-  *a = {&context, 0, 0, 0, hub.attachments};
-  if (const torque_err err = watch_descriptor(context, hub.pipe_read, &a->pipe)) {
-    context.alloc.destroy(a);
-    return err;
+torque_err attach(Context &context) noexcept REQUIRES(hub.lock) {
+  if (Attachment *a = find_attachment(context)) {
+    ++a->watches;
+    return TORQUE_ERR_NONE;
   }
+  uint64_t pipe = 0, signals = 0;
+  torque_err err = watch_descriptor(context, hub.pipe_read, &pipe);
+  if (!err) err = watch_descriptor(context, hub.signal_fd, &signals);
+  Attachment *a = err ? nullptr : context.alloc.make<Attachment>();
+  if (!a) {
+    if (pipe) retire(pipe, TORQUE_END_REMOVED);
+    if (signals) retire(signals, TORQUE_END_REMOVED);
+    return err ? err : TORQUE_ERR_RESOURCE;
+  }
+  *a = {&context, {pipe, signals}, 1, hub.attachments};
   hub.attachments = a;
-  // A forked child may have caught some before it had anywhere to put them.
-  if (any_unsent()) (void)activate(a->pipe, TORQUE_READ);
   return TORQUE_ERR_NONE;
 }
 
@@ -271,23 +252,10 @@ void detach(Context &context) noexcept REQUIRES(hub.lock) {
     if (a->context != &context) continue;
     if (--a->watches != 0) return;
     *at = a->next;
-    retire(a->pipe, TORQUE_END_REMOVED);
-    if (a->signals) retire(a->signals, TORQUE_END_REMOVED);
+    for (const uint64_t source : a->sources) retire(source, TORQUE_END_REMOVED);
     context.alloc.destroy(a);
     return;
   }
-}
-
-torque_err attach(Context &context, bool blocked_too) noexcept REQUIRES(hub.lock) {
-  if (!find_attachment(context)) {
-    if (const torque_err err = attach_anew(context)) return err;
-  }
-  Attachment *a = find_attachment(context);
-  ++a->watches;
-  if (!blocked_too || a->signals) return TORQUE_ERR_NONE;
-  const torque_err err = watch_descriptor(context, hub.signal_fd, &a->signals);
-  if (err) detach(context);
-  return err;
 }
 
 void link(Watch &w) noexcept REQUIRES(hub.lock) {
@@ -309,15 +277,13 @@ void unlink(Watch &w) noexcept REQUIRES(hub.lock) {
 }
 
 torque_err enlist(Context &context, Watch &w) noexcept REQUIRES(hub.lock) {
-  const bool blocked_too = wants_blocked(w);
-  torque_err err = open_pipe();
-  if (!err && blocked_too) err = open_signalfd();
-  if (!err) err = install_mask(w.mask, blocked_too);
+  torque_err err = open_descriptors();
+  if (!err) err = install_mask(w.mask);
   if (err) {
     if (!hub.watches) close_descriptors();
     return err;
   }
-  err = attach(context, blocked_too);
+  err = attach(context);
   if (err) {
     uninstall_mask(w.mask);
     if (!hub.watches) close_descriptors();
@@ -354,11 +320,6 @@ torque_err prepare_signal(Context &context, Slot &s, const int32_t *signos, uint
   auto *w = context.alloc.make<Watch>(context.alloc, mask, handle_of(s), &context);
   ends(s).extra = w;
   return w ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
-}
-
-torque_err set_signal_flags(Slot &s, uint32_t flags) noexcept {
-  static_cast<Watch *>(ends(s).extra)->flags = flags;
-  return TORQUE_ERR_NONE;
 }
 
 bool may_watch(int32_t signo) noexcept {
@@ -414,7 +375,7 @@ bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept {
   if (hub.pipe_read < 0) return false;
   read_unsent();
   const bool more = read_pipe();
-  return (hub.signal_fd >= 0 && read_signalfd()) || more;
+  return read_signalfd() || more;
 }
 
 void free_attachment_in_child(Context &context) noexcept {
@@ -428,21 +389,16 @@ void free_attachment_in_child(Context &context) noexcept {
   }
 }
 
-// In the child the descriptors are the parent's: reading them would steal its signals. Dispositions become what they were,
-// but for plain watches: a program that has a handler keeps it in its children; what it catches there is told when the
-// context is made to work again.
+// In the child the descriptors are the parent's: reading them would steal its signals.
 void hub_after_fork_in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
   hub.in_handler.store(0, std::memory_order_relaxed);
   if (const int fd = hub.pipe_write.exchange(-1, std::memory_order_seq_cst); fd >= 0) ::close(fd);
   if (hub.pipe_read >= 0) ::close(hub.pipe_read);
   if (hub.signal_fd >= 0) ::close(hub.signal_fd);
   hub.pipe_read = hub.signal_fd = -1;
-  for (const Watch *w = hub.watches; w; w = w->next) {
-    if (!wants_blocked(*w)) hub.kept |= w->mask;
-  }
   for (int s = 1; s < kSignals; ++s) {
     hub.unsent[s].store(0, std::memory_order_relaxed);
-    if (hub.watchers[s] && !(hub.kept & bit_of(s))) ::sigaction(s, &hub.before[s], nullptr);
+    if (hub.watchers[s]) ::sigaction(s, &hub.before[s], nullptr);
     hub.watchers[s] = 0;
   }
   // No arrival may go to a context that is the parent's; those that are made anew enlist again.
