@@ -13,13 +13,29 @@ def ratio_text(row):
     if "ratio" not in row:
         return ""
     goal = f"  goal {row['goal']:.2f}" if row.get("goal") else ""
-    return f"{row['ratio']:6.3f} [{row['low']:.3f} .. {row['high']:.3f}]{goal}"
+    itself = f"  A/A {row['itself']:.3f}" if "itself" in row else ""
+    return f"{row['ratio']:6.3f} [{row['low']:.3f} .. {row['high']:.3f}]{goal}{itself}"
+
+
+def calls_text(row):
+    """epoll_ctl and system calls in all, for one operation, beside the peer's."""
+    if not row.get("calls"):
+        return ""
+    ours, theirs = row["calls"], row["base_calls"]
+    return f"epoll_ctl {ours[0]:.2f} beside {theirs[0]:.2f}, calls {ours[1]:.2f} beside {theirs[1]:.2f}"
+
+
+def value_text(row):
+    beside = f" beside {row['base_value']:,.2f}" if "base_value" in row else ""
+    return f"{row['value']:,.2f}{beside} {row['unit']}"
 
 
 def line(row):
     """One row for the terminal."""
     if "failed" in row:
         return f"{row['name']:38} FAILED: {row['failed']}"
+    if "base_value" in row:
+        return f"{row['name']:51} {value_text(row):34} {ratio_text(row)}  {calls_text(row)}".rstrip()
     if "value" in row:
         return f"{row['name']:38} {row['value']:12.2f} {row['unit']:4} {ratio_text(row)}"
     return (f"{row['name']:38} {ratio_text(row):42}  {row['cpu_us']:6.2f} us/request beside {row['base_cpu_us']:.2f}"
@@ -51,10 +67,13 @@ def markdown_load(rows):
 
 
 def markdown_values(rows):
-    lines = ["| measure | value | ratio | beside |", "|---|--:|--:|---|"]
+    counted = any(row.get("calls") for row in rows)
+    lines = ["| measure | value | ratio | quartiles | beside |" + (" epoll_ctl, calls in all |" if counted else ""),
+             "|---|--:|--:|--:|---|" + ("--:|" if counted else "")]
     for row in rows:
-        ratio = f"{row['ratio']:.3f}" if "ratio" in row else ""
-        lines.append(f"| {row['name']} | {row['value']:,.1f} {row['unit']} | {ratio} | {row.get('base', '')} |")
+        ratio = f"{row['ratio']:.3f} | {row['low']:.3f}..{row['high']:.3f}" if "ratio" in row else " | "
+        lines.append(f"| {row['name']} | {value_text(row)} | {ratio} | {row.get('base', '')} |" +
+                     (f" {calls_text(row)} |" if counted else ""))
     return lines
 
 
