@@ -20,6 +20,7 @@
 #include <libtorque/timer.h>
 #include <libtorque/topology.h>
 #include <libtorque/version.h>
+#include <libtorque/watch.h>
 
 #include <signal.h>
 #include <sys/socket.h>

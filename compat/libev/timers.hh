@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The due times of ev_timers. Few are kept in a heap, which has libev's order among equal ones; many in libtorque's
+// wheel, which is quicker and has the order in which they were set. `active` is the place in the one or the id in the
+// other.
+#pragma once
+
+#include <libtorque/deadlines.h>
+
+#include "heap.hh"
+
+namespace torque_ev {
+
+class Timers {
+ public:
+  static constexpr int kFew = 2048;
+
+  int count() const { return many_ ? static_cast<int>(torque_deadlines_count(wheel_)) : heap_.count(); }
+  void insert(ev_timer *w) {
+    if (!many_ && heap_.count() < kFew) [[likely]]
+      heap_.insert(base(w));
+    else
+      insert_many(w);
+  }
+  void remove(ev_timer *w) {
+    if (!many_) [[likely]]
+      heap_.remove(w->active);
+    else
+      remove_many(w);
+  }
+  // w->at has changed.
+  void update(ev_timer *w) {
+    if (!many_) [[likely]]
+      heap_.update(w->active);
+    else
+      set(w);
+  }
+  // When to wake up: never later than the first is due. Requires: there is one.
+  ev_tstamp next() { return many_ ? seconds(torque_deadlines_next(wheel_)) : heap_.top_at(); }
+
+  // The first that was due before now, null: none. It stays; its owner updates or removes it at once.
+  ev_timer *due(ev_tstamp now) {
+    if (!many_) [[likely]]
+      return heap_.count() && heap_.top_at() < now ? timer(heap_.top()) : nullptr;
+    return due_of_many(now);
+  }
+  // The one that due() answered, with a later time now.
+  void renew(ev_timer *w) {
+    if (!many_) [[likely]]
+      heap_.top_is_later();
+    else
+      set(w);
+  }
+
+  void shift(ev_tstamp by);
+  bool is_sound() { return many_ || heap_.is_sound(); }
+  void release();
+
+ private:
+  static ev_watcher_time *base(ev_timer *w) { return reinterpret_cast<ev_watcher_time *>(w); }
+  static ev_timer *timer(ev_watcher_time *w) { return reinterpret_cast<ev_timer *>(w); }
+  static uint64_t ns(ev_tstamp at);
+  static ev_tstamp seconds(uint64_t ns) { return static_cast<ev_tstamp>(ns) * 1e-9; }
+  void insert_many(ev_timer *w);
+  void remove_many(ev_timer *w);
+  void set(ev_timer *w);
+  void become_many();
+  ev_timer *due_of_many(ev_tstamp now);
+
+  Heap heap_;
+  torque_deadlines *wheel_;
+  bool many_;
+};
+
+}  // namespace torque_ev
