@@ -41,7 +41,7 @@ static void begin(void) {
   loop = new_loop(0);
   began = ev_time();
   ev_periodic_init(&absolute, narrate_periodic, began + 500., 0., NULL);
-  ev_periodic_init(&grid, narrate_periodic, 0., 100., NULL);
+  ev_periodic_init(&grid, narrate_periodic, began + 50., 100., NULL);
   ev_periodic_init(&callback, narrate_periodic, 0., 0., in_an_hour);
   absolute.data = "absolute";
   grid.data = "grid";

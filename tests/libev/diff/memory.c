@@ -60,7 +60,7 @@ static void use(struct ev_loop *loop) {
   make_pair(ends);
   for (int i = 0; i < 500; i++) start_timer(loop, &t[i], "timer", 100. + i, 0.);
   for (int i = 0; i < 50; i++) {
-    ev_periodic_init(&p[i], narrate_periodic, 0., 1000. + i, NULL);
+    ev_periodic_init(&p[i], narrate_periodic, ev_time() + 500., 1000. + i, NULL);
     ev_periodic_start(loop, &p[i]);
   }
   for (int i = 0; i < 20; i++) {

@@ -157,7 +157,7 @@ static void init_set(int fd) {
   set = malloc(sizeof *set);
   NEED(set);
   timer(&set->timer, "timer", 500., 0.);
-  ev_periodic_init(&set->periodic, narrate_periodic, 0., 5000., NULL);
+  ev_periodic_init(&set->periodic, narrate_periodic, ev_time() + 2500., 5000., NULL);
   ev_io_init(&set->io, narrate_io, fd, EV_READ);
   ev_idle_init(&set->idle, narrate_idle);
   ev_prepare_init(&set->prepare, narrate_prepare);

@@ -368,7 +368,7 @@ CASE(periodic_many_due_at_once_fire_in_order) {
 CASE(periodic_without_a_reference_does_not_keep_the_loop) {
   struct ev_loop *loop = new_loop(0);
   ev_periodic p;
-  periodic(&p, "p", 0., 3600., NULL);
+  periodic(&p, "p", ev_now(loop) + 1800., 3600., NULL);
   ev_periodic_start(loop, &p);
   ev_unref(loop);
   trace("run %d", ev_run(loop, 0));

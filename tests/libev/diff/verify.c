@@ -113,7 +113,7 @@ CASE(verify_through_three_thousand_random_steps) {
   for (int i = 0; i < MANY; i++) {
     snprintf(names[i], sizeof names[i], "%d", i);
     timer(&t[i], names[i], 100. + i, i % 2 ? 200. : 0.);
-    ev_periodic_init(&p[i], narrate_periodic, i % 2 ? now + 1000. + i : 0., i % 2 ? 0. : 1000. + i, NULL);
+    ev_periodic_init(&p[i], narrate_periodic, now + (i % 2 ? 1000. : 500.) + i, i % 2 ? 0. : 1000. + i, NULL);
     p[i].data = "periodic";
   }
   for (int step = 0; step < 3000; step++) {
