@@ -217,3 +217,119 @@ CASE(timer_again_is_never_early) {
   trace("fired %d, early %d", fired, early);
   ev_loop_destroy(loop);
 }
+
+static int turns_taken;
+
+static void one_then_break(struct ev_loop *loop, ev_timer *w, int revents) {
+  narrate(loop, w, revents);
+  trace("iterations since: %u", ev_iteration(loop) - (unsigned)turns_taken);
+}
+
+CASE(timer_near_among_many_far_ends_one_wait) {
+  struct ev_loop *loop = new_loop(0);
+  random_times(1000., 1.);
+  start_all(loop);
+  static const double near[] = {.003, .01, .03, .07, .15, .3};
+  for (size_t i = 0; i < sizeof near / sizeof *near; i++) {
+    ev_timer t;
+    ev_now_update(loop);
+    timer(&t, "near", near[i], 0.);
+    ev_set_cb(&t, one_then_break);
+    ev_timer_start(loop, &t);
+    turns_taken = (int)ev_iteration(loop);
+    ev_run(loop, EVRUN_ONCE);
+    trace("%g: %s", near[i], state(&t));
+    ev_timer_stop(loop, &t);
+  }
+  ev_loop_destroy(loop);
+}
+
+CASE(timers_long_overdue_fire_in_order) {
+  struct ev_loop *loop = new_loop(0);
+  random_times(-1e9, 1e4);
+  start_all(loop);
+  trace("turn %d", turn(loop));
+  report();
+  ev_loop_destroy(loop);
+}
+
+CASE(timers_growing_to_many_and_shrinking_keep_their_times) {
+  struct ev_loop *loop = new_loop(0);
+  ev_timer stays, repeats;
+  start_timer(loop, &stays, "stays", 500., 0.);
+  start_timer(loop, &repeats, "repeats", -1000., 1500.);
+  for (int round = 0; round < 4; round++) {
+    random_times(round % 2 ? -20. : 1000., 1e-3);
+    start_all(loop);
+    ev_verify(loop);
+    trace("turn %d", turn(loop));
+    ev_verify(loop);
+    int active = 0;
+    for (int i = 0; i < MANY; i++) active += ev_is_active(&many[i].timer) != 0;
+    for (int i = 0; i < MANY; i++) ev_timer_stop(loop, &many[i].timer);
+    ev_verify(loop);
+    trace("fired %d, out of order %d, were active %d", fired, out_of_order, active);
+    trace("stays %s %s, repeats %s %s", state(&stays), yes(ev_timer_remaining(loop, &stays) > 400.), state(&repeats),
+          yes(ev_timer_remaining(loop, &repeats) > 400.));
+    if (round == 2) ev_timer_stop(loop, &stays);
+    if (round == 2) ev_timer_stop(loop, &repeats);
+  }
+  trace("turn %d", turn(loop));
+  ev_loop_destroy(loop);
+}
+
+CASE(timers_ten_thousand_keep_what_they_have_left_when_suspended) {
+  struct ev_loop *loop = new_loop(0);
+  random_times(100., 1e-3);
+  start_all(loop);
+  ev_suspend(loop);
+  let_pass(.05);
+  ev_resume(loop);
+  int wrong = 0;
+  for (int i = 0; i < MANY; i++) wrong += !same(ev_timer_remaining(loop, &many[i].timer), many[i].due);
+  trace("wrong %d", wrong);
+  ev_verify(loop);
+  for (int i = 0; i < MANY; i++) {
+    if (i % 2) ev_timer_stop(loop, &many[i].timer);
+  }
+  trace("turn %d", turn(loop));
+  trace("fired %d", fired);
+  for (int i = 0; i < MANY; i++) ev_timer_stop(loop, &many[i].timer);
+  random_times(.01, 1e-7);
+  start_all(loop);
+  ev_suspend(loop);
+  let_pass(.03);
+  ev_resume(loop);
+  trace("run %d", run_guarded(loop, 0));
+  report();
+  ev_loop_destroy(loop);
+}
+
+CASE(timers_ten_thousand_again) {
+  struct ev_loop *loop = new_loop(0);
+  random_times(1000., 1e-3);
+  start_all(loop);
+  for (int i = 0; i < MANY; i++) {
+    if (i % 4 == 0) continue;
+    many[i].timer.repeat = i % 4 == 1 ? 0. : 500. + i;
+    ev_timer_again(loop, &many[i].timer);
+  }
+  int active = 0, wrong = 0;
+  for (int i = 0; i < MANY; i++) {
+    active += ev_is_active(&many[i].timer) != 0;
+    if (i % 4 > 1) wrong += !same(ev_timer_remaining(loop, &many[i].timer), 500. + i);
+  }
+  trace("active %d, wrong %d", active, wrong);
+  for (int i = 0; i < MANY; i++) {
+    if (i % 4 < 2) continue;
+    many[i].timer.repeat = 0.;
+    ev_timer_again(loop, &many[i].timer);
+  }
+  active = 0;
+  for (int i = 0; i < MANY; i++) active += ev_is_active(&many[i].timer) != 0;
+  trace("active %d", active);
+  trace("turn %d", turn(loop));
+  for (int i = 0; i < MANY; i++) ev_timer_stop(loop, &many[i].timer);
+  trace("turn %d", turn(loop));
+  ev_loop_destroy(loop);
+}

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Random programs, beside a crowd of other timers. */
+#include "crowd.h"
+
+#define new_loop crowded_loop
+#include "random.c"
