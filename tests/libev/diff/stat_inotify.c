@@ -178,3 +178,85 @@ CASE(stat_path_that_cannot_be_looked_at_is_missing) {
   ev_stat_stop(loop, &two);
   trace("run %d", ev_run(loop, 0));
 }
+
+static long most_queued(void) {
+  long count = 16384;
+  FILE *file = fopen("/proc/sys/fs/inotify/max_queued_events", "r");
+  if (file) {
+    NEED(fscanf(file, "%ld", &count) == 1);
+    fclose(file);
+  }
+  return count;
+}
+
+/* What the kernel could not say is found all the same. */
+CASE(stat_finds_what_an_overflow_dropped) {
+  struct ev_loop *loop = ev_loop_new(0);
+  static ev_stat three;
+  make_folder();
+  static char names[3][PATH_MAX];
+  for (int i = 0; i < 3; ++i) {
+    snprintf(names[i], sizeof names[i], "%s/%d", folder, i);
+    append(names[i], 1);
+  }
+  watch(loop, &one, "one", names[0], 0.);
+  watch(loop, &two, "two", names[1], 0.);
+  watch(loop, &three, "three", names[2], 0.);
+  int fd1 = open(one.path, O_WRONLY | O_APPEND | O_CLOEXEC), fd2 = open(two.path, O_WRONLY | O_APPEND | O_CLOEXEC);
+  NEED(fd1 >= 0 && fd2 >= 0);
+  long most = most_queued();
+  if (most > 100000) most = 100000;
+  for (long i = 0; i < most; ++i) put(i % 2 ? fd1 : fd2, 1);
+  append(three.path, 1);
+  int seen[3] = {0, 0, 0};
+  for (int i = 0; i < 4000; ++i) {
+    turn(loop);
+    seen[0] = one.attr.st_size > 1;
+    seen[1] = two.attr.st_size > 1;
+    seen[2] = three.attr.st_size > 1;
+    if (seen[0] && seen[1] && seen[2]) break;
+  }
+  trace("found: %d %d %d", seen[0], seen[1], seen[2]);
+}
+
+struct owned {
+  ev_stat watcher;
+  int number;
+};
+
+static void frees_itself(struct ev_loop *loop, ev_stat *w, int revents) {
+  struct owned *o = (struct owned *)w;
+  trace("%d: %s", o->number, bits(revents));
+  ev_stat_stop(loop, w);
+  memset(o, 0xa5, sizeof *o);
+  free(o);
+}
+
+CASE(stat_watchers_may_free_themselves) {
+  struct ev_loop *loop = ev_loop_new(0);
+  make_folder();
+  for (int i = 0; i < 4; ++i) {
+    struct owned *o = malloc(sizeof *o);
+    NEED(o);
+    o->number = i;
+    ev_stat_init(&o->watcher, frees_itself, path, 0.);
+    ev_stat_start(loop, &o->watcher);
+  }
+  append(path, 1);
+  trace("run %d", run_guarded(loop, 0));
+}
+
+CASE(stat_watcher_of_another_path_in_its_callback) {
+  struct ev_loop *loop = ev_loop_new(0);
+  make_folder();
+  watch(loop, &one, "one", path, 0.);
+  append(path, 1);
+  settle(loop);
+  ev_stat_stop(loop, &one);
+  ev_stat_set(&one, strdup(in_folder("other")), 0.);
+  ev_stat_start(loop, &one);
+  append(path, 1);
+  quiet(loop);
+  append(one.path, 4);
+  settle(loop);
+}
