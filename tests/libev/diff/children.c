@@ -210,10 +210,12 @@ CASE(watchers_of_one_child_run_in_order_any_first) {
   turn(loop);
 }
 
-static void wait_state(pid_t pid, int options) {
-  siginfo_t info;
-  while (waitid(P_PID, (id_t)pid, &info, options | WNOWAIT)) NEED(errno == EINTR);
-  pause_ms(1);
+/* Sends the signal and runs until its effect is told: the kernel sends SIGCHLD when the child comes to it. */
+static void change_state(struct ev_loop *loop, pid_t pid, int signum) {
+  told_count = 0;
+  kill(pid, signum);
+  run_until(loop, &told_count);
+  turns(loop, 2);
 }
 
 CASE(child_that_is_stopped_and_continued_is_told_to_those_who_trace) {
@@ -223,15 +225,9 @@ CASE(child_that_is_stopped_and_continued_is_told_to_those_who_trace) {
   watch(&two, "not tracing", pid, 0);
   watch(&any, "tracing any", 0, 5);
   trace("flags %d", any.watcher.flags);
-  kill(pid, SIGSTOP);
-  wait_state(pid, WSTOPPED);
-  turns(loop, 2);
-  kill(pid, SIGCONT);
-  wait_state(pid, WCONTINUED);
-  turns(loop, 2);
-  kill(pid, SIGKILL);
-  until_ended(pid);
-  turns(loop, 2);
+  change_state(loop, pid, SIGSTOP);
+  change_state(loop, pid, SIGCONT);
+  change_state(loop, pid, SIGKILL);
 }
 
 CASE(children_nobody_watches_are_reaped) {
