@@ -25,13 +25,16 @@ CASES = {
     "signal": ("Signals", ["signal"]),
     "async": ("ev_async", ["async", "trip"]),
     "loops": ("Whole loops", ["loops"]),
-    "resident": ("20,000 timers of 1,000,000 that stay", ["timers"]),
+    "timers": ("20,000 timers of 1,000,000 that stay", ["timers"]),
 }
+# Title, mode of the server, load.
 LOADS = {
-    "few": ("64 bytes, 10 connections", {"connections": 10}),
-    "64": ("64 bytes, 400 connections", {}),
-    "1k": ("1 KiB, 400 connections", {"size": 1024}),
-    "many": ("400 active among 10,000 connections", {"idle": 9600}),
+    "few": ("64 bytes, 10 connections", "io", {"connections": 10}),
+    "64": ("64 bytes, 400 connections", "io", {}),
+    "1k": ("1 KiB, 400 connections", "io", {"size": 1024}),
+    "many": ("400 active among 10,000 connections", "io", {"idle": 9600}),
+    "timeout": ("400 among 10,000 connections, each with a timeout", "timeout", {"idle": 9600}),
+    "turns": ("400 connections, each watched to read and to write in turns", "turns", {}),
 }
 
 
@@ -237,25 +240,27 @@ def micro_case(arguments, times, label, missing, line):
     return case
 
 
-def load_case(load, compare_all, missing):
+def load_case(mode, load, compare_all, missing):
     def case(bench):
         try:
             genuine, ours = libraries(bench, missing)
         except missing as what:
             print(f"  {what} is not built, left out", flush=True)
             return []
-        base, other = ("libev", "peer-libev", [], genuine), ("torque, in libev's place", "peer-libev", [], ours)
+        server = ["-m", mode]
+        base, other = ("libev", "peer-libev", server, genuine), ("torque, in libev's place", "peer-libev", server, ours)
         return compare_all(bench, base, [other], load, bench.server_cpus, {other[0]: 1.0})
     return case
 
 
 def cases(compare_all, missing, line):
     """{name: (title, case)}; missing is raised for a program that was not built, line formats a row."""
-    made = {f"libev-{name}": (f"Beside libev: {title}", load_case(load, compare_all, missing))
-            for name, (title, load) in LOADS.items()}
+    made = {f"libev-{name}": (f"Beside libev: {title}", load_case(mode, load, compare_all, missing))
+            for name, (title, mode, load) in LOADS.items()}
     made.update({f"libev-{name}": (f"Beside libev: {title}", slices_case(names, missing, line))
                  for name, (title, names) in CASES.items()})
-    micro = [("timers", ["timers", "1000000"], 1, "1,000,000 timers, random deadlines", lambda m: m),
+    micro = [("crowd", ["timers", "1000000"], 1, "1,000,000 timers, random deadlines", lambda m: m),
+             ("dozens", ["timers", "1000"], 3, "1,000 timers, random deadlines", lambda m: m),
              ("first", ["first"], 20, "from nothing to the first event", lambda m: "init to first event"),
              ("post", ["post", "1000000"], 5, "ev_async_send to a loop that is awake", lambda m: "ev_async_send")]
     made.update({f"libev-{name}": (f"Beside libev: {title}", micro_case(arguments, times, label, missing, line))
