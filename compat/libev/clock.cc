@@ -50,7 +50,7 @@ void reschedule_periodics(struct ev_loop *loop) {
   for (Heap::Entry &e : loop->periodics) {
     auto *w = reinterpret_cast<ev_periodic *>(e.w);
     if (w->reschedule_cb) w->at = w->reschedule_cb(w, loop->rt_now);
-    else if (w->interval) recalculate(loop, w);
+    else if (w->interval != 0) recalculate(loop, w);
   }
   loop->periodics.rebuild();
 }
@@ -107,7 +107,7 @@ void update_time(struct ev_loop *loop) {
 
 void timers_reify(struct ev_loop *loop) {
   while (ev_timer *w = loop->timers.due(loop->mn_now)) {
-    if (w->repeat) {
+    if (w->repeat != 0) {
       w->at += w->repeat;
       if (w->at < loop->mn_now) w->at = loop->mn_now;
       require(w->repeat > 0, "negative ev_timer repeat value found while processing timers");
@@ -127,7 +127,7 @@ void periodics_reify(struct ev_loop *loop) {
       w->at = w->reschedule_cb(w, loop->rt_now);
       require(w->at >= loop->rt_now, "ev_periodic reschedule callback returned time in the past");
       loop->periodics.top_is_later();
-    } else if (w->interval) {
+    } else if (w->interval != 0) {
       recalculate(loop, w);
       loop->periodics.top_is_later();
     } else {
@@ -193,13 +193,13 @@ void ev_timer_stop(struct ev_loop *loop, ev_timer *w) EV_NOEXCEPT {
 void ev_timer_again(struct ev_loop *loop, ev_timer *w) EV_NOEXCEPT {
   clear_pending(loop, base(w));
   if (w->active) {
-    if (!w->repeat) {
+    if (w->repeat == 0) {
       ev_timer_stop(loop, w);
       return;
     }
     w->at = loop->mn_now + w->repeat;
     loop->timers.update(w);
-  } else if (w->repeat) {
+  } else if (w->repeat != 0) {
     w->at = w->repeat;
     ev_timer_start(loop, w);
   }
@@ -214,7 +214,7 @@ void ev_periodic_start(struct ev_loop *loop, ev_periodic *w) EV_NOEXCEPT {
   if (loop->timerfd == -2) open_timerfd(loop);
   if (w->reschedule_cb) {
     w->at = w->reschedule_cb(w, loop->rt_now);
-  } else if (w->interval) {
+  } else if (w->interval != 0) {
     require(w->interval >= 0, "ev_periodic_start called with negative interval value");
     recalculate(loop, w);
   } else {

@@ -78,9 +78,9 @@ void watch_path(struct ev_loop *loop, ev_stat *w) {
   const ev_tstamp own = w->interval;
   w->wd = inotify_add_watch(loop->fs_fd, w->path, kChanges);
   if (w->wd >= 0) {
-    w->timer.repeat = is_local(w->path) ? 0. : own ? own : kRemoteInterval;
+    w->timer.repeat = is_local(w->path) ? 0. : own != 0 ? own : kRemoteInterval;
   } else {
-    w->timer.repeat = own ? own : kInterval;
+    w->timer.repeat = own != 0 ? own : kInterval;
     if (errno == ENOENT || errno == EACCES) watch_parent(loop, w);
   }
   if (w->wd >= 0) list_add(chain_of(loop, w->wd), in_list(w));
@@ -167,7 +167,7 @@ void stat_fork(struct ev_loop *loop) {
       watch_path(loop, w);
       continue;
     }
-    w->timer.repeat = w->interval ? w->interval : kInterval;
+    w->timer.repeat = w->interval != 0 ? w->interval : kInterval;
     restart_timer(loop, w);
   }
 }
@@ -186,8 +186,8 @@ void ev_stat_stat(struct ev_loop *, ev_stat *w) EV_NOEXCEPT {
 void ev_stat_start(struct ev_loop *loop, ev_stat *w) EV_NOEXCEPT {
   if (w->active) return;
   ev_stat_stat(loop, w);
-  if (w->interval && w->interval < kIntervalMin) w->interval = kIntervalMin;
-  ev_timer_init(&w->timer, look_again, 0., w->interval ? w->interval : kInterval);
+  if (w->interval != 0 && w->interval < kIntervalMin) w->interval = kIntervalMin;
+  ev_timer_init(&w->timer, look_again, 0., w->interval != 0 ? w->interval : kInterval);
   ev_set_priority(&w->timer, ev_priority(w));
   if (loop->fs_fd == -2) open_inotify(loop);
   if (loop->fs_fd >= 0) {
