@@ -180,8 +180,6 @@ CASE(signal_never_lost_while_the_loop_goes_to_sleep) {
   pthread_join(thread, NULL);
 }
 
-static volatile int storm_over;
-
 static void counts(struct ev_loop *loop, ev_signal *w, int revents) {
   (void)loop, (void)w, (void)revents;
   told_count++;

@@ -2,6 +2,8 @@
 /* Signals and the process: dispositions, masks, threads, forks, several loops, and what a program feeds itself. */
 #include "helpers.h"
 
+#include <stdatomic.h>
+
 struct named {
   ev_signal watcher;
   const char *name;
@@ -65,7 +67,7 @@ CASE(signal_handler_restarts_calls_and_blocks_all_signals) {
 }
 
 static pthread_t main_thread;
-static volatile int stop_kicking;
+static atomic_int stop_kicking;
 
 static void *kicks_then_writes(void *fd) {
   for (int i = 0; i < 20; ++i) {
@@ -320,12 +322,12 @@ CASE(signals_of_two_loops_come_each_to_its_own) {
   trace("run %d", ev_run(other, EVRUN_NOWAIT));
 }
 
-static volatile int ready_loops;
+static atomic_int ready_loops;
 
 static void says_ready(struct ev_loop *loop, ev_prepare *w, int revents) {
   (void)revents;
   ev_prepare_stop(loop, w);
-  __atomic_add_fetch(&ready_loops, 1, __ATOMIC_SEQ_CST);
+  ready_loops++;
 }
 
 struct threaded {
@@ -360,7 +362,7 @@ CASE(signals_reach_loops_of_several_threads) {
   struct threaded all[] = {{SIGUSR1, 0}, {SIGUSR2, 0}, {SIGHUP, 0}, {SIGRTMIN + 1, 0}};
   pthread_t threads[4];
   for (int i = 0; i < 4; ++i) NEED(!pthread_create(&threads[i], NULL, runs_a_loop, &all[i]));
-  while (__atomic_load_n(&ready_loops, __ATOMIC_SEQ_CST) < 4) pause_ms(2);
+  while (ready_loops < 4) pause_ms(2);
   for (int i = 0; i < 4; ++i) kill(getpid(), all[i].signum);
   for (int i = 0; i < 4; ++i) {
     pthread_join(threads[i], NULL);
