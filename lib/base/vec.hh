@@ -24,6 +24,8 @@ class Vec {
     data_[size_++] = v;
     return true;
   }
+  // Requires: size() < capacity().
+  void push_reserved(const T &v) noexcept { data_[size_++] = v; }
   [[nodiscard]] bool reserve(size_t n) noexcept {
     if (n <= capacity_) return true;
     T *fresh = static_cast<T *>(alloc_->get(n * sizeof(T), alignof(T)));

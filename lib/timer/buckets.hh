@@ -27,7 +27,13 @@ struct Bucket {
   uint32_t fill = Chunk::kRoom;  // used places of the head
 
   void push(const Entry &e, ChunkPool &pool) noexcept {
-    if (fill == Chunk::kRoom) grow(pool);
+    if (!has_place()) grow(pool);
+    put(e);
+  }
+  // Whether there is one without another chunk; then the bucket is in use already.
+  bool has_place() const noexcept { return fill < Chunk::kRoom; }
+  // Requires: has_place().
+  [[gnu::always_inline]] void put(const Entry &e) noexcept {
     head->entry[fill++] = e;
     ++n;
     if (e.at < min) min = e.at;
@@ -79,6 +85,9 @@ class Buckets {
   // Of those whose entries the bucket holds.
   uint64_t last_tick(Place p) const noexcept { return start_of(p) + (uint64_t{1} << (p.level * kDigitBits)) - 1; }
   Bucket &at(Place p) noexcept { return bucket_[p.level][p.index]; }
+
+  // Where an entry of that time belongs. Requires: a tick not before the cursor.
+  Bucket &bucket_of(uint64_t time) noexcept { return at(place_of(tick_of(time))); }
 
   // Requires: a tick not before the cursor, and room in the pool.
   void put(const Entry &e, ChunkPool &pool) noexcept {

@@ -25,7 +25,7 @@ struct Chunk {
   Entry entry[kRoom];
 };
 
-inline void prefetch_chunk(const Chunk *c) noexcept {
+[[gnu::always_inline]] inline void prefetch_chunk(const Chunk *c) noexcept {
   const char *p = reinterpret_cast<const char *>(c);
   for (size_t i = 0; i < sizeof(Chunk); i += 64) __builtin_prefetch(p + i, 1);
 }

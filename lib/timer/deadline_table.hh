@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Deadlines by number, for callers who keep no slots of ours: records at addresses that stay, and the free numbers.
+// Deadlines by number, for callers who keep no slots of ours: records at addresses that stay, and who has which.
 #pragma once
 
 #include <bit>
@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "base/alloc.hh"
+#include "base/huge.hh"
 #include "base/vec.hh"
 #include "timer/deadline.hh"
 
@@ -20,81 +21,85 @@ static_assert(sizeof(Record) == 32, "two in a cache line");
 
 // Segments double in size, so that there are few of them and finding a record takes one look into a small array.
 //
-// Always true: a record that nobody has is marked in `deadline.seq`, which means nothing while it is unset.
+// Always true: a record that nobody has is marked in `deadline.seq`, which means nothing else while it is not set.
 class DeadlineTable {
  public:
   explicit DeadlineTable(const Alloc &alloc) noexcept : alloc_(&alloc), free_(alloc) {}
   DeadlineTable(const DeadlineTable &) = delete;
   DeadlineTable &operator=(const DeadlineTable &) = delete;
   ~DeadlineTable() {
-    for (unsigned s = 0; s < kWidths; ++s)
-      if (segment_[s]) alloc_->put(segment_[s], records_of(s) * sizeof(Record));
+    for (unsigned s = 0; s < kSegments; ++s)
+      if (segment_[s]) alloc_->put(first_of(s), sizeof(Record) << s);
   }
 
   // Requires: an id that was handed out once.
   Record &at(uint32_t id) const noexcept {
-    const uint32_t n = id + kFirst - 1;
-    return segment_[std::bit_width(n)][n - std::bit_floor(n)];
+    const uint32_t n = id + kBias;
+    return *reinterpret_cast<Record *>(segment_[31u ^ static_cast<unsigned>(__builtin_clz(n))] + n * sizeof(Record));
   }
   // The record of an id that somebody has, else null.
   Record *find(uint32_t id) const noexcept {
     if (id - 1 >= made_) [[unlikely]]
       return nullptr;
     Record &r = at(id);
-    return is_free(r) ? nullptr : &r;
+    if (!r.deadline.is_set() && r.deadline.seq == kFree) [[unlikely]]
+      return nullptr;
+    return &r;
   }
-
-  // An unset record that nobody has, the one given back last if there is one. Its Deadline may have a carrier.
-  // Returns: false when there is no memory, or no number left.
-  [[nodiscard]] bool take(uint32_t *ret_id) noexcept {
-    if (free_.empty()) [[unlikely]]
-      return make(ret_id);
-    *ret_id = free_.back();
-    free_.pop();
-    if (free_.size() >= kAhead) __builtin_prefetch(&at(free_[free_.size() - kAhead]), 1);
-    mark_held(at(*ret_id));
-    return true;
-  }
-  // Requires: the id is held, and its deadline not set.
-  void give(uint32_t id) noexcept {
-    at(id).deadline.seq = kFree;
-    static_cast<void>(free_.push(id));  // there is room for every number
-  }
-  // What the wheel has just unset.
-  static void mark_held(Record &r) noexcept { r.deadline.seq = kHeld; }
-
   // Ids 1 to made() were handed out once.
   uint32_t made() const noexcept { return made_; }
 
+  // An id that nobody has, the one given back last if there is one. Its deadline is not set, but may have a carrier.
+  // Returns: 0 when there is no memory, or no number left.
+  [[nodiscard]] uint32_t take() noexcept {
+    if (free_.empty()) [[unlikely]]
+      return make();
+    const uint32_t id = free_.back();
+    free_.pop();
+    if (free_.size() >= kAhead) [[likely]]
+      __builtin_prefetch(&at(free_[free_.size() - kAhead]), 1);
+    return id;
+  }
+  // Requires: the record of that id, which is held, and its deadline not set.
+  void give(uint32_t id, Record &r) noexcept {
+    r.deadline.seq = kFree;
+    free_.push_reserved(id);
+  }
+  // What the wheel has just unset stays with whoever has it.
+  static void keep(Record &r) noexcept { r.deadline.seq = kHeld; }
+
  private:
-  static constexpr uint32_t kFirst = 64;  // records of the first segment
-  static constexpr unsigned kWidths = 33;
-  static constexpr uint32_t kMost = (1u << 31) - kFirst;
+  static constexpr uint32_t kBias = 63;  // so that the first segment has 64 records
+  static constexpr unsigned kSegments = 31;
+  static constexpr uint32_t kMost = (1u << 31) - 1 - kBias;
   static constexpr size_t kAhead = 8;  // free records between prefetch and use
   static constexpr uint32_t kHeld = 0;
   static constexpr uint32_t kFree = 1;
 
-  static size_t records_of(unsigned width) noexcept { return size_t{1} << (width - 1); }
-  static bool is_free(const Record &r) noexcept { return !r.deadline.is_set() && r.deadline.seq == kFree; }
-
-  [[gnu::noinline]] bool make(uint32_t *ret_id) noexcept {
-    if (made_ == kMost) return false;
-    const unsigned width = static_cast<unsigned>(std::bit_width(made_ + kFirst));
-    if (!segment_[width] && !add_segment(width)) return false;
-    *ret_id = ++made_;
-    std::construct_at(&at(*ret_id));
+  [[gnu::noinline]] uint32_t make() noexcept {
+    if (made_ == kMost) return 0;
+    const unsigned s = static_cast<unsigned>(std::bit_width(made_ + 1 + kBias)) - 1;
+    if (!segment_[s] && !add_segment(s)) return 0;
+    ++made_;
+    std::construct_at(&at(made_));
+    return made_;
+  }
+  bool add_segment(unsigned s) noexcept {
+    if (!free_.reserve((size_t{2} << s) - 1 - kBias)) return false;
+    const size_t bytes = sizeof(Record) << s;
+    void *p = alloc_->get(bytes, alignof(Record));
+    if (!p) return false;
+    if (!alloc_->take) prefer_huge_pages(p, bytes);
+    segment_[s] = reinterpret_cast<uintptr_t>(p) - bytes;
     return true;
   }
-  bool add_segment(unsigned width) noexcept {
-    if (!free_.reserve(2 * records_of(width) - kFirst)) return false;
-    segment_[width] = static_cast<Record *>(alloc_->get(records_of(width) * sizeof(Record), alignof(Record)));
-    return segment_[width] != nullptr;
-  }
+  void *first_of(unsigned s) const noexcept { return reinterpret_cast<void *>(segment_[s] + (sizeof(Record) << s)); }
 
   const Alloc *alloc_;
   uint32_t made_ = 0;
-  Vec<uint32_t> free_;  // the newest last
-  Record *segment_[kWidths] = {};  // by the width of (id + kFirst - 1)
+  Vec<uint32_t> free_;  // the newest last; with room for every id
+  // Number s: 2^s records, of the ids that are 2^s or more with the bias; where the record of number 0 would be.
+  uintptr_t segment_[kSegments] = {};
 };
 
 }  // namespace torque::timer

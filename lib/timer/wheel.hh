@@ -53,24 +53,24 @@ class Wheel {
   // Sets or re-sets. A deadline in the past fires at the next pop(); kNever cancels.
   // Returns: false when there is no memory; then the old deadline still stands.
   // Requires: d is what Resolve finds for id, until it is cancelled or has fired.
-  [[nodiscard]] bool set(uint32_t id, Deadline &d, uint64_t at) noexcept {
-    if (at == kNever) {
+  [[nodiscard, gnu::always_inline]] bool set(uint32_t id, Deadline &d, uint64_t at) noexcept {
+    if (at == kNever) [[unlikely]] {
       cancel(d);
       return true;
     }
-    ++seq_;
-    if (d.entry_at > at) {
-      if (!add({at, id, seq_})) return false;
-      orphans_ += d.entry_at != kNever;
-      d.entry_at = at;
-      d.entry_seq = seq_;
+    if (d.entry_at <= at) {
+      mark(d, at, ++seq_);
+      return true;
     }
-    armed_ += !d.is_set();
-    d.at = at;
-    d.seq = seq_;
-    if (garbage_is_much()) [[unlikely]]
-      sweep();
-    return true;
+    // Among a million deadlines the next calls can overtake the cache miss of this one's, if they come near enough.
+    if (at > covered_ && entries_ < reserved_) [[likely]] {
+      Bucket &b = buckets_.bucket_of(at);
+      if (b.has_place()) [[likely]] {
+        b.put({at, id, ++seq_});
+        return carry(d, at);
+      }
+    }
+    return set_anew(id, d, at);
   }
 
   // Harmless when it is not set.
@@ -195,13 +195,9 @@ class Wheel {
   }
 
   [[nodiscard]] bool add(const Entry &e) noexcept {
-    if (entries_ >= reserved_ && !reserve()) [[unlikely]]
-      return false;
-    if (e.at > covered_) [[likely]]
-      buckets_.put(e, pool_);
-    else if (!near_.insert(e, seq_))
-      return false;
-    ++entries_;
+    if (entries_ >= reserved_ && !reserve()) return false;
+    if (e.at <= covered_) return near_.insert(e, e.seq);
+    buckets_.put(e, pool_);
     return true;
   }
 
@@ -215,6 +211,29 @@ class Wheel {
     else
       near_.put_back(moved, seq_);
     ++entries_;
+  }
+
+  void mark(Deadline &d, uint64_t at, uint32_t seq) noexcept {
+    armed_ += !d.is_set();
+    d.at = at;
+    d.seq = seq;
+  }
+  // The newest entry is that of d, which is set by it.
+  [[gnu::always_inline]] bool carry(Deadline &d, uint64_t at) noexcept {
+    ++entries_;
+    orphans_ += d.entry_at != kNever;
+    d.entry_at = at;
+    d.entry_seq = seq_;
+    mark(d, at, seq_);
+    if (garbage_is_much()) [[unlikely]]
+      sweep();
+    return true;
+  }
+  [[gnu::noinline]] bool set_anew(uint32_t id, Deadline &d, uint64_t at) noexcept {
+    const Entry e{at, id, seq_ + 1};
+    if (!add(e)) return false;
+    ++seq_;
+    return carry(d, at);
   }
 
   // -- taking entries out, earliest first
@@ -238,7 +257,7 @@ class Wheel {
     }
   }
 
-  void prefetch_ahead() noexcept {
+  [[gnu::always_inline]] void prefetch_ahead() noexcept {
     if (const Entry *e = near_.peek(kAhead)) prefetch(e->id);
     if constexpr (requires { resolve_.prefetch_owner(0u); })
       if (const Entry *e = near_.peek(kAhead / 2)) resolve_.prefetch_owner(e->id);
@@ -361,7 +380,7 @@ class Wheel {
   bool garbage_is_much() const noexcept { return 2 * orphans_ > entries_ + near_.run_left() + kGarbage; }
 
   // One chunk, or the late entries, each time it is called: rounds through all of them.
-  void sweep() noexcept {
+  [[gnu::noinline]] void sweep() noexcept {
     if (sweep_chunk_)
       sweep_chunk();
     else
@@ -394,9 +413,11 @@ class Wheel {
     const uint32_t fill = c == b.head ? b.fill : Chunk::kRoom;
     uint32_t dead = 0;
     for (uint32_t i = 0; i < fill; ++i) dead |= uint32_t{is_dead(c->entry[i])} << i;
-    for (uint32_t i = fill; i-- > 0;)
-      if (dead >> i & 1) buckets_.remove(sweep_at_, &c->entry[i], pool_);
     entries_ -= static_cast<size_t>(std::popcount(dead));
+    for (; dead; dead &= ~std::bit_floor(dead)) {
+      const int last = std::bit_width(dead) - 1;
+      buckets_.remove(sweep_at_, &c->entry[last], pool_);
+    }
     start_chunk(older);
   }
   // As judge().
@@ -455,7 +476,7 @@ class Wheel {
     reserved_ = entries_;
   }
 
-  void prefetch(uint32_t id) noexcept {
+  [[gnu::always_inline]] void prefetch(uint32_t id) noexcept {
     if constexpr (requires { resolve_.prefetch(id); }) resolve_.prefetch(id);
   }
 
