@@ -485,3 +485,36 @@ CASE(ping_pong_ten_thousand_times) {
   close_both(ends);
   ev_loop_destroy(loop);
 }
+
+static int victim;
+
+static void close_the_other(struct ev_loop *loop, ev_io *w, int revents) {
+  told(loop, w, revents);
+  close(victim); /* its watcher is pending, and stays so */
+  trace("closed");
+}
+
+CASE(what_is_pending_is_told_though_its_descriptor_was_closed) {
+  struct ev_loop *loop = new_loop(0);
+  int a[2], b[2];
+  ev_io first, second;
+  make_pipe(a);
+  make_pipe(b);
+  put(a[1], 1);
+  put(b[1], 1);
+  victim = b[0];
+  watch(loop, &second, "second", b[0], EV_READ);
+  watch(loop, &first, "first", a[0], EV_READ);
+  ev_io_stop(loop, &first);
+  ev_set_cb(&first, close_the_other);
+  ev_set_priority(&first, 1);
+  ev_io_start(loop, &first);
+  turn(loop);
+  ev_io_stop(loop, &first);
+  trace("next");
+  turn(loop);
+  ev_io_stop(loop, &second);
+  close(b[1]);
+  close_both(a);
+  ev_loop_destroy(loop);
+}

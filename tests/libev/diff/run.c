@@ -4,7 +4,7 @@
 
 #include <pthread.h>
 
-static const char *name_of(void *data) { return data ? data : "?"; }
+static const char *name_of(void *data) { return data; }
 
 static void prepared(struct ev_loop *loop, ev_prepare *w, int revents) {
   (void)revents;
@@ -466,6 +466,8 @@ CASE(each_kind_of_watcher_counts_once) {
   ev_init(&idle, NULL);
   ev_prepare_init(&prepare, prepared);
   ev_check_init(&check, checked);
+  prepare.data = (void *)(uintptr_t) "prepare watcher";
+  check.data = (void *)(uintptr_t) "check watcher";
   ev_init(&forked, NULL);
   ev_init(&cleanup, NULL);
   ev_init(&async, NULL);
