@@ -231,6 +231,8 @@ static void starts_program(struct ev_loop *loop, ev_signal *w, int revents) {
   (void)loop, (void)w, (void)revents;
 }
 
+static void on_stat(struct ev_loop *loop, ev_stat *w, int revents) { (void)loop, (void)w, (void)revents; }
+
 CASE(programs_that_are_started_get_nothing_of_a_loop) {
   start_program("before");
   struct ev_loop *loop = ev_loop_new(0);
@@ -238,7 +240,7 @@ CASE(programs_that_are_started_get_nothing_of_a_loop) {
   static ev_stat stat_watcher;
   ev_async_init(&async, NULL);
   ev_async_start(loop, &async);
-  ev_stat_init(&stat_watcher, NULL, "/tmp", 0.);
+  ev_stat_init(&stat_watcher, on_stat, "/tmp", 0.);
   ev_stat_start(loop, &stat_watcher);
   ev_signal_init(&one, starts_program, SIGUSR1);
   ev_signal_start(loop, &one);
