@@ -128,3 +128,27 @@ CASE(once_may_break_the_loop) {
   ev_timer_stop(loop, &t);
   ev_loop_destroy(loop);
 }
+
+static int fed_fd;
+
+static void feeds_descriptor(struct ev_loop *loop, ev_timer *w, int revents) {
+  narrate(loop, w, revents);
+  ev_feed_fd_event(loop, fed_fd, EV_READ);
+}
+
+CASE(once_the_descriptor_called_first_takes_the_timeout_along) {
+  struct ev_loop *loop = new_loop(0);
+  int ends[2];
+  make_pipe(ends);
+  fed_fd = ends[0];
+  ev_timer t;
+  timer(&t, "feeds", -1., 0.);
+  ev_set_cb(&t, feeds_descriptor);
+  ev_set_priority(&t, 1);
+  ev_timer_start(loop, &t);
+  ev_once(loop, ends[0], EV_READ, 0., told, "descriptor and timeout");
+  trace("turn %d", turn(loop));
+  trace("turn %d", turn(loop));
+  close_both(ends);
+  ev_loop_destroy(loop);
+}
