@@ -9,6 +9,7 @@
 
 #include <atomic>
 
+#include "../common/stations.hh"
 #include "error.hh"
 #include "ev.hh"
 #include "heap.hh"
@@ -41,9 +42,6 @@ struct Pending {
   W w;
   int events;
 };
-
-// A loop's place in the list that signal handlers walk; never freed, so that they may.
-struct Station;
 
 }  // namespace torque_ev
 
@@ -95,7 +93,7 @@ struct ev_loop {
   ev_watcher pipe_w;      // stands for libev's wake-up pipe: what came from elsewhere is fed when it runs
   ev_watcher pending_w;   // stands in the pending lists for what was taken out
   torque_ev::WL signal_heads[torque_ev::kSignals];
-  torque_ev::Station *station;
+  torque_compat::Station<struct ev_loop> *station;
   int sigfd;  // EVFLAG_SIGNALFD. -2: not opened, -1: not to be had
   ev_io sigfd_w;
   sigset_t sigfd_set;

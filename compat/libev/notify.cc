@@ -4,33 +4,28 @@
 // stand for is called in the pass in which it was noticed.
 //
 // libev lets one loop watch a signal. Here any number may: the handler tells each.
-#include <sched.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <csignal>
-#include <cstdlib>
 
+#include "../common/fork_lock.hh"
+#include "../common/stations.hh"
 #include "loop.hh"
 
 namespace torque_ev {
 
-// What signal handlers may see of a loop. Stations are used again and never freed; `loop` is null while nobody has it.
-struct Station {
-  std::atomic<struct ev_loop *> loop;
-  std::atomic<uint64_t> signals;  // that the loop watches
-  Station *next;                  // constant once it is in the list
-};
-
 namespace {
 
-constinit std::atomic<Station *> stations{nullptr};
-constinit std::atomic<int> walkers{0};             // in for_each_watching(), which may be in a signal handler
-constinit std::atomic<int> watchers[kSignals] = {};  // of each signal, in all loops
+constinit torque_compat::Stations<struct ev_loop> stations;
 
-constexpr uint64_t bit_of(int signum) { return uint64_t{1} << (signum - 1); }
+// Who comes first installs the handler, who goes last puts SIG_DFL back.
+constinit torque_compat::ForkLock dispositions;
+constinit int watchers[kSignals] = {};  // of each signal, in all loops; guarded by it
+
+using torque_compat::signal_bit;
 bool is_signal(int signum) { return signum > 0 && signum <= kSignals; }
 
 // Async-signal-safe.
@@ -53,49 +48,40 @@ void install_handler(int signum) {
   (void)sigaction(signum, &act, nullptr);
 }
 
-// Several threads may do these at once for one signal, each for a loop of its own: whoever was wrong puts it right.
 void watch_signal(int signum) {
-  watchers[signum - 1].fetch_add(1);
-  install_handler(signum);
+  const torque_compat::ForkLocked locked(dispositions);
+  if (watchers[signum - 1]++ == 0) install_handler(signum);
 }
 void unwatch_signal(int signum) {
-  if (watchers[signum - 1].fetch_sub(1) != 1) return;
-  (void)signal(signum, SIG_DFL);
-  if (watchers[signum - 1].load() != 0) install_handler(signum);
+  const torque_compat::ForkLocked locked(dispositions);
+  if (--watchers[signum - 1] == 0) (void)signal(signum, SIG_DFL);
+}
+// By a loop that goes without stopping its watchers: the handler stays, as in libev.
+void forget_signal(int signum) {
+  const torque_compat::ForkLocked locked(dispositions);
+  --watchers[signum - 1];
 }
 
 void take_station(struct ev_loop *loop) {
-  struct ev_loop *nobody = nullptr;
-  for (Station *s = stations.load(); s; s = s->next, nobody = nullptr) {
-    if (!s->loop.compare_exchange_strong(nobody, loop)) continue;
-    loop->station = s;
-    return;
-  }
-  // Not through the program's allocator: it outlives the loop.
-  auto *s = static_cast<Station *>(std::calloc(1, sizeof(Station)));
-  if (!s) no_memory();
-  s->loop.store(loop);
-  s->next = stations.load();
-  while (!stations.compare_exchange_weak(s->next, s)) {
-  }
-  loop->station = s;
+  if (loop->station) return;
+  loop->station = stations.take(loop);
+  if (!loop->station) no_memory();
 }
 
-// Afterwards no handler knows the loop any more. (Bounded: a forked child may have inherited a count that nobody lowers.)
 void leave_station(struct ev_loop *loop) {
-  Station *s = loop->station;
-  if (!s) return;
-  s->signals.store(0);
-  s->loop.store(nullptr);
-  for (int i = 0; walkers.load() != 0 && i < 1000; ++i) sched_yield();
+  if (!loop->station) return;
+  const uint64_t signals = stations.leave(loop->station);
   loop->station = nullptr;
+  for (int s = 1; s <= kSignals && loop->sigfd < 0; ++s) {
+    if (signals & signal_bit(s)) forget_signal(s);
+  }
 }
 
 // libev's pipecb.
 void take_notes(struct ev_loop *loop, ev_watcher *, int) {
   if (const uint64_t signals = loop->signals_pending.exchange(0)) {
     for (int s = kSignals; s > 0; --s) {
-      if (signals & bit_of(s)) ev_feed_signal_event(loop, s);
+      if (signals & signal_bit(s)) ev_feed_signal_event(loop, s);
     }
   }
   if (!loop->async_pending.exchange(0)) return;
@@ -210,17 +196,12 @@ extern "C" {
 
 void ev_feed_signal(int signum) EV_NOEXCEPT {
   if (!is_signal(signum)) return;
-  walkers.fetch_add(1);
-  for (Station *s = stations.load(); s; s = s->next) {
-    if (!(s->signals.load() & bit_of(signum))) continue;
-    if (struct ev_loop *loop = s->loop.load()) leave(loop, loop->signals_pending, bit_of(signum));
-  }
-  walkers.fetch_sub(1);
+  stations.each_watching(signum, [signum](struct ev_loop *loop) { leave(loop, loop->signals_pending, signal_bit(signum)); });
 }
 
 void ev_feed_signal_event(struct ev_loop *loop, int signum) EV_NOEXCEPT {
   if (!is_signal(signum)) return;
-  loop->signals_pending.fetch_and(~bit_of(signum));
+  loop->signals_pending.fetch_and(~signal_bit(signum));
   for (WL w = loop->signal_heads[signum - 1]; w; w = w->next) feed(loop, base(w), EV_SIGNAL);
 }
 
@@ -230,12 +211,12 @@ void ev_signal_start(struct ev_loop *loop, ev_signal *w) EV_NOEXCEPT {
   const int signum = w->signum;
   if (loop->sigfd == -2) open_sigfd(loop);
   if (loop->sigfd >= 0) block_and_read(loop, signum);
-  if (!loop->station) take_station(loop);
+  take_station(loop);
   start(loop, base(w), 1);
   WL *head = &loop->signal_heads[signum - 1];
   const bool first = !*head;
   list_add(head, in_list(w));
-  loop->station->signals.fetch_or(bit_of(signum));
+  loop->station->signals.fetch_or(signal_bit(signum));
   if (!first || loop->sigfd >= 0) return;
   notify_init(loop);
   watch_signal(signum);
@@ -254,7 +235,7 @@ void ev_signal_stop(struct ev_loop *loop, ev_signal *w) EV_NOEXCEPT {
   list_remove(head, in_list(w));
   stop(loop, base(w));
   if (*head) return;
-  loop->station->signals.fetch_and(~bit_of(signum));
+  loop->station->signals.fetch_and(~signal_bit(signum));
   if (loop->sigfd >= 0) read_no_more(loop, signum);
   else unwatch_signal(signum);
 }

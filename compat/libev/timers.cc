@@ -13,9 +13,9 @@ void give(void *p, size_t, void *) { resize(p, 0); }
 }  // namespace
 
 uint64_t Timers::ns(ev_tstamp at) {
-  if (!(at > 0)) return 0;
   const ev_tstamp t = at * 1e9;
-  return t < 1.8e19 ? static_cast<uint64_t>(t) : UINT64_MAX - 1;
+  if (!(t > -4e18)) return 0;
+  return t < 9e18 ? kZero + static_cast<uint64_t>(static_cast<int64_t>(t)) : UINT64_MAX - 1;
 }
 
 void Timers::insert_many(ev_timer *w) {

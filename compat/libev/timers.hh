@@ -59,7 +59,9 @@ class Timers {
   static ev_watcher_time *base(ev_timer *w) { return reinterpret_cast<ev_watcher_time *>(w); }
   static ev_timer *timer(ev_watcher_time *w) { return reinterpret_cast<ev_timer *>(w); }
   static uint64_t ns(ev_tstamp at);
-  static ev_tstamp seconds(uint64_t ns) { return static_cast<ev_tstamp>(ns) * 1e-9; }
+  // The wheel knows no times below zero: its zero lies well before any due time.
+  static constexpr uint64_t kZero = 4000000000 * 1000000000ull;
+  static ev_tstamp seconds(uint64_t ns) { return static_cast<ev_tstamp>(static_cast<int64_t>(ns - kZero)) * 1e-9; }
   void insert_many(ev_timer *w);
   void remove_many(ev_timer *w);
   void set(ev_timer *w);
