@@ -314,3 +314,39 @@ CASE(a_cleanup_watcher_can_use_the_loop_that_goes) {
   trace("io %s", state(&to_stop));
   close_both(ends);
 }
+
+static void destroy_default(void) { ev_loop_destroy(EV_DEFAULT_UC); }
+
+static void exit_with_a_loop(void *arg) {
+  ev_cleanup *w = arg;
+  struct ev_loop *loop = ev_default_loop(EVFLAG_NOENV);
+  atexit(destroy_default);
+  cleanup_init(w, "at exit", 0);
+  ev_cleanup_start(loop, w);
+  try_loop(loop);
+  exit(5);
+}
+
+CASE(the_default_loop_destroyed_at_exit_as_the_manual_shows) {
+  static ev_cleanup w;
+  in_child("child", exit_with_a_loop, &w);
+}
+
+static void exit_and_leave_all(void *arg) {
+  ev_cleanup *w = arg;
+  static int ends[2];
+  static ev_io io;
+  struct ev_loop *loop = ev_default_loop(EVFLAG_NOENV);
+  cleanup_init(w, "not destroyed", 0);
+  ev_cleanup_start(loop, w);
+  make_pipe(ends);
+  ev_io_init(&io, told, ends[0], EV_READ);
+  ev_io_start(loop, &io);
+  turn(loop);
+  exit(6);
+}
+
+CASE(a_default_loop_may_be_left_as_it_is) {
+  static ev_cleanup w;
+  in_child("child", exit_and_leave_all, &w);
+}

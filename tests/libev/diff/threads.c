@@ -307,3 +307,43 @@ CASE(watchers_started_by_another_thread_under_a_lock) {
   close_both(l.ends);
   ev_loop_destroy(loop);
 }
+
+/* --- The process ends while a loop runs */
+
+static void now_running(struct ev_loop *loop, ev_timer *w, int revents) {
+  (void)loop;
+  (void)revents;
+  put(*(int *)w->data, 1);
+}
+
+static void *run_for_ever(void *arg) {
+  struct ev_loop *loop = new_loop(0);
+  ev_timer w;
+  ev_timer_init(&w, now_running, 0.001, 0.001);
+  w.data = arg;
+  ev_timer_start(loop, &w);
+  ev_run(loop, 0);
+  return NULL;
+}
+
+static void exit_meanwhile(void *arg) {
+  int *ends = arg;
+  char byte;
+  pthread_t thread;
+  fcntl(ends[0], F_SETFL, 0);
+  fcntl(ends[1], F_SETFL, 0);
+  NEED(!pthread_create(&thread, NULL, run_for_ever, &ends[1]));
+  NEED(!pthread_detach(thread));
+  NEED(read(ends[0], &byte, 1) == 1);
+  trace("it runs");
+  exit(7);
+}
+
+CASE(a_process_that_ends_while_a_thread_runs_a_loop) {
+  for (int i = 0; i < 5; i++) {
+    int ends[2];
+    make_pipe(ends);
+    in_child("child", exit_meanwhile, ends);
+    close_both(ends);
+  }
+}
