@@ -13,14 +13,17 @@ TORQUE_BEGIN_DECLS
  * together, before the context waits: one that was taken back by then costs nothing, one that changed costs one call.
  * Watches and sources may live in one context, but not for the same descriptor.
  *
- * Thread: torque_watch() belongs to the thread that runs the context, or, between the two hooks around the wait, to
- * whoever holds the lock that they give up and take again. */
+ * Thread: torque_watch() and torque_watch_set_hooks() belong to the thread that runs the context, and so does
+ * torque_deadline() of such a context, which is 0 while wishes wait to be brought before the kernel. Between the two
+ * hooks around the wait torque_watch() belongs to whoever holds the lock that they give up and take again. */
 
 /* Called for each watched descriptor that is ready, before torque_run_once() returns; nothing else of the program runs
- * between two of these calls. It must not run the context.
+ * between two of these calls. It may make wishes, which count at once for what is still to be told, but not run the
+ * context.
  * events: TORQUE_READ, WRITE, PRIORITY, HANGUP as asked for, and TORQUE_ERROR, CLOSED.
  * error: 0; or events is 0, and this errno says why the wish could not be brought before the kernel (EBADF, ENOMEM,
- *        ENOSPC, EEXIST a source has the descriptor): it is dropped. */
+ *        ENOSPC, EEXIST a source has the descriptor): it is dropped. This is told before the wait, which goes on unless
+ *        torque_wake() is called here. */
 typedef void torque_watch_fn(int32_t fd, uint32_t events, int32_t error, void *arg);
 
 /* Around each wait, whether it blocks or not. */
@@ -38,15 +41,19 @@ TORQUE_API torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait
 
 enum {
   /* The number may have been closed and given to another file since the last wish: ask the kernel even if this wish is
-   * the same. Needed after every close() of a watched descriptor; without it such a number stays silent. */
+   * the same. Needed after every close() of a watched descriptor, and after a source had it; without it such a number
+   * stays silent. */
   TORQUE_WATCH_NEW = 0x1,
-  TORQUE_WATCH_EDGE = 0x2 /* told once for each change; the default is level: as long as it lasts */
+  /* Told once for each change; the default is level: as long as it lasts. With TORQUE_WATCH_NEW once more, if ready. */
+  TORQUE_WATCH_EDGE = 0x2
 };
 
-/* From the next wait on tell events of fd (0: nothing; before close() that is optional). Regular files are always ready.
+/* From the next wait on tell events of fd (0: nothing; before close() that is optional). Regular files are always ready
+ * to read and to write.
  * A registration that nobody wishes any more stays with the kernel until it fires or is wanted again, so that what
  * stops and starts costs nothing.
- * Errors: INVAL fd < 0, unknown bits; RESOURCE; STATE no torque_watch_init(). What the kernel says comes later. */
+ * Errors: INVAL no number that a descriptor can have, unknown bits; RESOURCE; STATE no torque_watch_init(). What the
+ *         kernel says comes later. */
 TORQUE_API torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags);
 
 TORQUE_END_DECLS

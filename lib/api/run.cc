@@ -79,7 +79,7 @@ uint64_t serve_sources(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
 // One pass. A wake-up or a break that has come shortens it to a look.
 uint64_t serve_watches(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
   if (ctx.wake_asked.load(std::memory_order_relaxed) || ctx.breaks.load(std::memory_order_relaxed)) timeout_ns = 0;
-  const uint64_t told = ctx.team.worker(0).watch_round(timeout_ns);
+  const uint64_t told = ctx.team.worker(0).watch_round(&ctx.breaks, timeout_ns);
   // What made it return is in the past; what is asked for from here on wakes the queue anew.
   if (ctx.wake_asked.load(std::memory_order_relaxed)) ctx.wake_asked.store(false, std::memory_order_relaxed);
   return told;
@@ -167,7 +167,7 @@ torque_err torque_deadline(struct torque_ctx *ctx, uint64_t *ret_ns) {
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
   Domain &d = ctx->core.domain(0);
   const uint64_t next = d.timers.next_deadline();
-  *ret_ns = d.has_work() ? 0 : next;
+  *ret_ns = d.has_work() || (ctx->core.watches.in_use() && ctx->core.watches.pending()) ? 0 : next;
   return TORQUE_ERR_NONE;
 }
 
@@ -184,7 +184,8 @@ torque_err torque_reinit(struct torque_ctx *ctx) {
   if (!ctx->core.foreign()) return TORQUE_ERR_NONE;
   torque_err err = ctx->core.reinit();
   if (err) return err;
-  err = ctx->core.watches.start_over();
+  err = ctx->core.watches.prepare_to_start_over();
+  if (!err) ctx->core.watches.start_over();
   if (!err) reattach_sources(*ctx, &err);
   if (!err) err = reattach_signals(ctx->core);
   if (err) ctx->core.undo_reinit();

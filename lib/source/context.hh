@@ -38,7 +38,7 @@ void note_fork() noexcept;
 class Context {
  public:
   Context(const Alloc &hooks, const Options &o, const Log &l) noexcept
-      : alloc(hooks), options(o), log(l), descriptors(alloc), watches(alloc), born_in_(fork_generation()) {}
+      : alloc(hooks), options(o), log(l), descriptors(alloc), watches(alloc, descriptors), born_in_(fork_generation()) {}
   ~Context();
   Context(const Context &) = delete;
   Context &operator=(const Context &) = delete;

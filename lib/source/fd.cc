@@ -143,17 +143,18 @@ torque_err reattach_fd(Slot &s, uint64_t handle) noexcept {
 torque_err exorcise(Context &context) noexcept {
   Domain &d = context.domain(0);
   Descriptors &table = context.descriptors;
+  if (const torque_err err = context.watches.prepare_to_start_over()) return err;
   table.lock_all();
   torque_err err = d.queue().reopen(false);
-  if (!err) err = d.timers.watch_again(d.queue());
-  if (!err) err = context.watches.start_over();
   if (!err) {
+    context.watches.start_over();
     d.slots.each([&](uint64_t handle) {
       Seen v;
       if (!look(handle, &v) || v.kind == Kind::timer || v.fd < 0 || table.owner_of(v.fd) != handle) return;
       // Memory is short: it runs, and finds out.
       if (register_again(*v.slot, handle)) (void)activate(handle, v.slot->interest.load(std::memory_order_relaxed));
     });
+    err = d.timers.watch_again(d.queue());
   }
   table.unlock_all();
   return err;

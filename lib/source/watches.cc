@@ -3,13 +3,11 @@
 
 #include <cerrno>
 
+#include "source/source.hh"
+
 namespace torque {
 
 namespace {
-
-constexpr uint32_t kGenerations = 0x7fffffff;
-
-Trigger trigger_of(uint8_t wanted, uint8_t edge) noexcept { return wanted & edge ? Trigger::edge : Trigger::level; }
 
 int errno_of(torque_err err) noexcept {
   if (err == TORQUE_ERR_NONE) return 0;
@@ -35,8 +33,9 @@ torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
 
 // The program may make new wishes when it is told of an error; those wait for the next flush, as do those that it makes
 // while others wait in the kernel.
-void Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
+uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
   const size_t n = changed_.size();
+  uint32_t told = 0;
   for (size_t i = 0; i < n; ++i) {
     const int fd = changed_[i];
     Entry &e = entries_[static_cast<size_t>(fd)];
@@ -44,12 +43,17 @@ void Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
     // What is not wanted stays registered until it fires: mostly it is closed, or wanted again, before that.
     if (e.wanted == 0 || (e.wanted == e.told && !(e.flags & kNew))) continue;
     const int error = bring(queue, counters, fd, e);
-    if (!error) continue;
-    e.wanted = e.told = 0;
-    owner.fn(fd, 0, error, owner.arg);
+    if (error) {
+      e.wanted = e.told = 0;
+      owner.fn(fd, 0, error, owner.arg);
+      ++told;
+    }
+    if (replaced_) [[unlikely]]
+      retire_replaced();
   }
   for (size_t i = n; i < changed_.size(); ++i) changed_[i - n] = changed_[i];
   changed_.truncate(changed_.size() - n);
+  return told;
 }
 
 // Answers 0 or an errno.
@@ -60,39 +64,62 @@ int Watches::bring(Queue &queue, Counters &counters, int fd, Entry &e) noexcept 
     if (!fresh) return 0;
     e.flags &= static_cast<uint8_t>(~kAlways);
   }
-  if (fresh || e.told == 0) return add(queue, counters, fd, e);
-  const int error = control(queue, counters, fd, e, false);
-  if (error == ENOENT) return add(queue, counters, fd, e);  // it was closed
+  // Where nothing else has changed only a failing addition tells that the file is still the same.
+  int error = ENOENT;
+  if (e.told != 0 && e.told != e.wanted) error = modify(queue, counters, fd, e);
+  if (error == ENOENT) error = add(queue, counters, fd, e);  // it is new, or was closed
+  if (error == EPERM) return make_always(fd, e);
   if (!error) e.told = e.wanted;
   return error;
 }
 
 int Watches::add(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
-  const uint32_t before = e.generation;
-  e.generation = (before + 1) & kGenerations;
-  int error = control(queue, counters, fd, e, true);
-  if (error == EPERM) return make_always(fd, e);
-  if (error == EEXIST && e.told) {
-    // The same file still, registered as before or with another mask.
-    e.generation = before;
-    if (e.told == e.wanted && !(e.wanted & kEdge)) return 0;
-    error = control(queue, counters, fd, e, false);
+  const uint32_t before = e.generation++;
+  e.flags &= static_cast<uint8_t>(~kSuspect);
+  {
+    Descriptors::Entry number(descriptors_, fd);
+    const int error = control(queue, counters, fd, e, true);
+    if (!error && number.owner()) {  // that source's file was closed, or its registration would be in the way
+      replaced_ = number.owner();
+      number.set_owner(0);
+    }
+    if (error != EEXIST || number.owner()) return error;
   }
-  if (!error) e.told = e.wanted;
-  return error;
+  // The same file still, registered as before or with another mask.
+  if (e.told == e.wanted && !(e.wanted & kEdge)) {
+    e.generation = before;
+    return 0;
+  }
+  return modify(queue, counters, fd, e);
 }
 
+// Of what the kernel knows under this number: that must not be a source's.
+int Watches::modify(Queue &queue, Counters &counters, int fd, const Entry &e) noexcept {
+  const Descriptors::Entry number(descriptors_, fd);
+  return number.owner() ? EEXIST : control(queue, counters, fd, e, false);
+}
+
+// Requires: the number's lock.
 int Watches::control(Queue &queue, Counters &counters, int fd, const Entry &e, bool add) noexcept {
   const uint32_t interest = e.wanted & static_cast<uint8_t>(~kEdge);
-  const Trigger t = trigger_of(e.wanted, kEdge);
+  const Trigger t = e.wanted & kEdge ? Trigger::edge : Trigger::level;
   counters.add(Counter::controls);
   return errno_of(add ? queue.arm(fd, handle_of(fd, e), interest, t) : queue.rearm(fd, handle_of(fd, e), interest, t));
 }
 
+// Its finalizer may run here, and make wishes.
+void Watches::retire_replaced() noexcept {
+  const uint64_t source = replaced_;
+  replaced_ = 0;
+  retire(source, TORQUE_END_REPLACED);
+}
+
+// A regular file. (What it is asked for beside reading and writing never comes.)
 int Watches::make_always(int fd, Entry &e) noexcept {
+  e.told = 0;
+  if (!(e.wanted & (TORQUE_READ | TORQUE_WRITE))) return 0;
   if (!(e.flags & kListed) && !always_.push(fd)) return ENOMEM;
   e.flags |= kAlways | kListed;
-  e.told = 0;
   return 0;
 }
 
@@ -101,8 +128,10 @@ uint32_t Watches::tell_always() noexcept {
   for (size_t i = always_.size(); i-- > 0;) {
     const int fd = always_[i];
     Entry &e = entries_[static_cast<size_t>(fd)];
-    if (e.flags & kAlways && e.wanted) {
-      owner.fn(fd, e.wanted & (TORQUE_READ | TORQUE_WRITE), 0, owner.arg);
+    const uint32_t ready = e.wanted & (TORQUE_READ | TORQUE_WRITE);
+    if (e.flags & kAlways && ready) {
+      if (e.flags & kNew) continue;  // who knows whether it still is one
+      owner.fn(fd, ready, 0, owner.arg);
       ++told;
       continue;
     }
@@ -113,33 +142,58 @@ uint32_t Watches::tell_always() noexcept {
   return told;
 }
 
-// It fired though nobody wishes it any more: now it is taken out.
-uint32_t Watches::unwanted(int fd, Queue &queue, Counters &counters) noexcept {
-  counters.add(Counter::stale);
-  counters.add(Counter::controls);
-  // A file that has lost its number but lives on in a duplicate cannot be named to the kernel.
-  if (queue.disarm(fd)) start_over_ = true;
-  entries_[static_cast<size_t>(fd)].told = 0;
-  return 0;
+// An event that nobody, or not everybody, asked for.
+uint32_t Watches::arrived_otherwise(uint64_t handle, uint32_t events, Queue &queue, Counters &counters) noexcept {
+  const int fd = number_of(handle);
+  Entry *e = static_cast<size_t>(fd) < entries_.size() ? &entries_[static_cast<size_t>(fd)] : nullptr;
+  if (!e || handle != handle_of(fd, *e)) {  // it lives in a duplicate, and cannot be named to the kernel
+    counters.add(Counter::stale);
+    start_over_ = true;
+    return 0;
+  }
+  if (e->wanted == 0) {
+    counters.add(Counter::stale);
+    take_out(fd, *e, queue, counters);
+    return 0;
+  }
+  // The wish has changed since the wait began. What is dropped is asked for again by the next flush: a level comes again
+  // by itself, and an edge because the kernel is told the wish anew.
+  if (e->told & kEdge) e->told = kEdge;
+  events &= e->wanted | kUnasked;
+  if (e->flags & kNew || !events) return 0;
+  owner.fn(fd, events, 0, owner.arg);
+  return 1;
 }
 
-uint32_t Watches::lost_track(Counters &counters) noexcept {
-  counters.add(Counter::stale);
-  start_over_ = true;
-  return 0;
+// It fired though nobody wishes it any more. One that cannot be taken out was perhaps closed while its event was already
+// in hand; if it comes again, it has lost its number but lives on in a duplicate.
+void Watches::take_out(int fd, Entry &e, Queue &queue, Counters &counters) noexcept {
+  e.told = 0;
+  {
+    const Descriptors::Entry number(descriptors_, fd);
+    if (!number.owner()) {
+      counters.add(Counter::controls);
+      if (!queue.disarm(fd)) return;
+    }
+  }
+  if (e.flags & kSuspect) start_over_ = true;
+  e.flags |= kSuspect;
 }
 
-torque_err Watches::start_over() noexcept {
-  if (!changed_.reserve(entries_.size())) return TORQUE_ERR_RESOURCE;
+torque_err Watches::prepare_to_start_over() noexcept {
+  return changed_.reserve(entries_.size()) ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
+}
+
+void Watches::start_over() noexcept {
   for (size_t i = 0; i < entries_.size(); ++i) {
     Entry &e = entries_[i];
     e.told = 0;
+    e.flags &= static_cast<uint8_t>(~kSuspect);
     if (e.wanted == 0 || e.flags & (kChanged | kAlways)) continue;
     e.flags |= kChanged;
     (void)changed_.push(static_cast<int>(i));  // there is room
   }
   start_over_ = false;
-  return TORQUE_ERR_NONE;
 }
 
 }  // namespace torque

@@ -10,6 +10,7 @@
 #include "base/vec.hh"
 #include "libtorque/watch.h"
 #include "queue/queue.hh"
+#include "source/descriptors.hh"
 #include "stats/stats.hh"
 
 namespace torque {
@@ -24,10 +25,13 @@ class Watches {
     void *hook_arg = nullptr;
   };
 
-  // The top bit of a handle that is a watch and not a source: the rest is the generation and the number.
-  static constexpr uint64_t kMark = uint64_t{1} << 63;
+  // In a handle that is a watch and not a source: the generation, this bit, and the number. (No source's number is as
+  // high: there are 2^31.)
+  static constexpr uint64_t kMark = uint64_t{1} << 31;
+  static_assert(Descriptors::kEnd <= int64_t{kMark});
 
-  explicit Watches(const Alloc &alloc) noexcept : entries_(alloc), changed_(alloc), always_(alloc) {}
+  Watches(const Alloc &alloc, Descriptors &table) noexcept
+      : descriptors_(table), entries_(alloc), changed_(alloc), always_(alloc) {}
   Watches(const Watches &) = delete;
   Watches &operator=(const Watches &) = delete;
 
@@ -36,32 +40,36 @@ class Watches {
 
   torque_err wish(int fd, uint32_t events, uint32_t flags) noexcept;
 
-  // Brings all wishes before the kernel.
-  void flush(Queue &queue, Counters &counters) noexcept {
-    if (!changed_.empty()) flush_changes(queue, counters);
+  // Brings all wishes before the kernel. Answers how many errors were told.
+  uint32_t flush(Queue &queue, Counters &counters) noexcept {
+    return changed_.empty() ? 0 : flush_changes(queue, counters);
   }
   // Whether there are regular files, which are ready without the kernel's saying so.
   bool any_always() const noexcept { return !always_.empty(); }
+  // Whether a pass has something to do that the queue does not tell.
+  bool pending() const noexcept { return !changed_.empty() || any_always() || start_over_; }
 
   // An event with a handle of ours. Answers how many were told.
   uint32_t arrived(uint64_t handle, uint32_t events, Queue &queue, Counters &counters) noexcept {
-    const auto fd = static_cast<int>(static_cast<uint32_t>(handle));
-    if (static_cast<size_t>(fd) >= entries_.size()) [[unlikely]]
-      return lost_track(counters);
-    const Entry e = entries_[static_cast<size_t>(fd)];
-    if (handle != handle_of(fd, e)) [[unlikely]]
-      return lost_track(counters);
-    if (e.wanted == 0) [[unlikely]]
-      return unwanted(fd, queue, counters);
-    owner.fn(fd, events, 0, owner.arg);
-    return 1;
+    const int fd = number_of(handle);
+    if (static_cast<size_t>(fd) < entries_.size()) [[likely]] {
+      const Entry e = entries_[static_cast<size_t>(fd)];
+      const bool as_wished = e.wanted != 0 && !(e.flags & kNew) && !(events & ~(e.wanted | kUnasked));
+      if (handle == handle_of(fd, e) && as_wished) [[likely]] {
+        owner.fn(fd, events, 0, owner.arg);
+        return 1;
+      }
+    }
+    return arrived_otherwise(handle, events, queue, counters);
   }
   uint32_t tell_always() noexcept;
 
   // An event came from a registration that has lost its number: only a new queue gets rid of it.
   bool must_start_over() const noexcept { return start_over_; }
-  // The queue is empty: all wishes are new. Errors: RESOURCE; nothing has changed then.
-  torque_err start_over() noexcept;
+  // Room for starting over, which then cannot fail. Errors: RESOURCE.
+  torque_err prepare_to_start_over() noexcept;
+  // The queue is empty: all wishes are new.
+  void start_over() noexcept;
 
  private:
   struct Entry {
@@ -73,26 +81,35 @@ class Watches {
   static_assert(sizeof(Entry) == 8);
 
   static constexpr uint8_t kEdge = 0x80;
+  static constexpr uint32_t kUnasked = TORQUE_ERROR | TORQUE_CLOSED;
   // Entry::flags
   static constexpr uint8_t kChanged = 0x1;  // it is in changed_
   static constexpr uint8_t kNew = 0x2;      // the number may be another file's
   static constexpr uint8_t kAlways = 0x4;   // a regular file; it is in always_
   static constexpr uint8_t kListed = 0x8;   // it is in always_, perhaps no longer rightly
+  static constexpr uint8_t kSuspect = 0x10;  // it fired, and could not be taken out
 
   static uint64_t handle_of(int fd, const Entry &e) noexcept {
-    return kMark | uint64_t{e.generation} << 32 | static_cast<uint32_t>(fd);
+    return uint64_t{e.generation} << 32 | kMark | static_cast<uint32_t>(fd);
   }
-  void flush_changes(Queue &, Counters &) noexcept;
+  static int number_of(uint64_t handle) noexcept {
+    return static_cast<int>(static_cast<uint32_t>(handle) & ~static_cast<uint32_t>(kMark));
+  }
+  uint32_t flush_changes(Queue &, Counters &) noexcept;
   int bring(Queue &, Counters &, int fd, Entry &) noexcept;
   int add(Queue &, Counters &, int fd, Entry &) noexcept;
-  int control(Queue &, Counters &, int fd, const Entry &, bool add) noexcept;
+  int modify(Queue &, Counters &, int fd, const Entry &) noexcept;
+  static int control(Queue &, Counters &, int fd, const Entry &, bool add) noexcept;
   int make_always(int fd, Entry &) noexcept;
-  uint32_t unwanted(int fd, Queue &, Counters &) noexcept;
-  uint32_t lost_track(Counters &) noexcept;
+  void retire_replaced() noexcept;
+  uint32_t arrived_otherwise(uint64_t handle, uint32_t events, Queue &, Counters &) noexcept;
+  void take_out(int fd, Entry &, Queue &, Counters &) noexcept;
 
+  Descriptors &descriptors_;
   Vec<Entry> entries_;  // by number
   Vec<int> changed_;
   Vec<int> always_;
+  uint64_t replaced_ = 0;  // a source whose number turned out to be another file's, which is watched
   bool start_over_ = false;
 };
 

@@ -155,18 +155,19 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
 }
 
 // The program's own loop runs this once a pass, so that what it costs beside the system call counts. The context stays
-// announced as asleep throughout: whoever brings work wakes it, at most once too often.
-uint64_t Worker::watch_round(uint64_t timeout_ns) noexcept {
+// announced as asleep but while its sources are served: whoever brings work wakes it, at most once too often.
+uint64_t Worker::watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeout_ns) noexcept {
   Watches &w = context_.watches;
   Queue &queue = domain.queue();
   Ready nested[kNestedEvents];
   Ready *events = depth_++ == 0 ? events_ : nested;
   const uint32_t room = events == nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
+  if (events == nested) domain.fall_asleep();  // a source's callback runs this
 
   if (w.must_start_over()) [[unlikely]] {
     if (exorcise(context_)) context_.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be made anew");
   }
-  w.flush(queue, counters);
+  uint64_t told = w.flush(queue, counters);
   uint64_t wait = timeout_ns;
   if (wait) {
     if (w.any_always() || domain.has_work() || context_.stopping.load(std::memory_order_seq_cst)) wait = 0;
@@ -179,7 +180,6 @@ uint64_t Worker::watch_round(uint64_t timeout_ns) noexcept {
   const uint32_t n = queue.wait(events, room, wait);
   if (w.owner.after) w.owner.after(w.owner.hook_arg);
 
-  uint64_t told = 0;
   uint32_t watched = 0;
   for (uint32_t i = 0; i < n; ++i) {
     if (!(events[i].handle & Watches::kMark)) continue;
@@ -188,23 +188,31 @@ uint64_t Worker::watch_round(uint64_t timeout_ns) noexcept {
   }
   counters.add(Counter::events, watched);
   if (w.any_always()) told += w.tell_always();
-  if (watched != n || domain.has_work() || domain.timers.any()) told += serve_sources(events, n);
+  if (watched != n || domain.has_work() || domain.timers.any()) told += serve_sources(breaks, events, n);
+  if (events == nested) domain.woke_up();
   --depth_;
   return told;
 }
 
 // What came for the context itself: sources, timers, posted work. (Few, where the program watches descriptors itself.)
-uint64_t Worker::serve_sources(const Ready *events, uint32_t n) noexcept {
+uint64_t Worker::serve_sources(const std::atomic<uint32_t> *breaks, const Ready *events, uint32_t n) noexcept {
   Turn t = turn();
+  t.breaks = breaks;
+  t.began = t.timing ? monotonic_ns() : 0;
   Turn *outer = set_current_turn(&t);
   const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
   domain.woke_up();
   const bool timer_told = note_wakes(events, n);
+  const uint64_t stale = counters.get(static_cast<uint32_t>(Counter::stale));
+  uint32_t delivered = 0;
   for (uint32_t i = 0; i < n; ++i) {
     if (events[i].handle <= Queue::kTimerHandle || events[i].handle & Watches::kMark) continue;
-    counters.add(Counter::events);
-    deliver(t, events[i].handle, events[i].events);
+    ++delivered;
+    if (!halted(t)) deliver(t, events[i].handle, events[i].events);
+    else keep(events[i].handle, events[i].events);
   }
+  counters.add(Counter::events, delivered);
+  look_for_ghosts(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
   // Those that the deliveries have made ready as well: a signal is told in the pass that brought it.
   if (const uint32_t ready = domain.postponed.length()) run_postponed(t, ready);
   if (timer_told || domain.timers.any()) fire_timers(t, monotonic_ns(), true, timer_told);

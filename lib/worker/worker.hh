@@ -39,7 +39,7 @@ class Worker {
             .worker = static_cast<int32_t>(number), .outer = current_turn()};
   }
   // The same for a context with watches: one wait, then all that it brought.
-  uint64_t watch_round(uint64_t timeout_ns) noexcept;
+  uint64_t watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeout_ns) noexcept;
   // Round after round until the context stops.
   void loop() noexcept;
 
@@ -48,7 +48,7 @@ class Worker {
   uint32_t block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
   uint64_t until_deadline(uint64_t timeout_ns) noexcept;
   uint64_t timers_due_by(uint32_t asked, uint32_t n, bool *ret_all) noexcept;
-  uint64_t serve_sources(const Ready *events, uint32_t n) noexcept;
+  uint64_t serve_sources(const std::atomic<uint32_t> *breaks, const Ready *events, uint32_t n) noexcept;
   bool note_wakes(const Ready *events, uint32_t n) noexcept;
   void look_for_ghosts(uint32_t delivered, uint64_t stale) noexcept;
   static void keep(uint64_t handle, uint32_t events) noexcept;
