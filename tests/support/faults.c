@@ -67,7 +67,7 @@ const char *faults_failed(void) {
 
 FAULTS_UNWATCHED static bool may_answer(uint32_t may, int err) {
   return (err == EMFILE && (may & FAULT_EMFILE)) || (err == ENOMEM && (may & FAULT_ENOMEM)) ||
-         (err == EINTR && (may & FAULT_EINTR));
+         (err == EINTR && (may & FAULT_EINTR)) || (err == ENOSPC && (may & FAULT_ENOSPC));
 }
 
 /* Async-signal-safe, as the calls in front of which it stands. */

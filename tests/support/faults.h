@@ -23,7 +23,7 @@ const char *faults_failed(void);
 #define FAULTS_UNWATCHED __attribute__((no_sanitize("thread")))
 
 /* For faults_calls.h. True: the caller answers the armed errno. */
-enum { FAULT_EMFILE = 1, FAULT_ENOMEM = 2, FAULT_EINTR = 4 };
+enum { FAULT_EMFILE = 1, FAULT_ENOMEM = 2, FAULT_EINTR = 4, FAULT_ENOSPC = 8 };
 bool faults_hit(const void *caller, const char *name, uint32_t may, int32_t *ret_err);
 void *faults_real(const char *name);
 

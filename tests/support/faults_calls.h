@@ -81,7 +81,8 @@ FAULTS_UNWATCHED int epoll_ctl(int epoll, int op, int fd, struct epoll_event *ev
   typedef int epoll_ctl_type(int, int, int, struct epoll_event *);
   FAULTS_REAL(epoll_ctl_type, epoll_ctl);
   int32_t err;
-  if (op == EPOLL_CTL_ADD && faults_hit(__builtin_return_address(0), "epoll_ctl", FAULT_ENOMEM, &err)) {
+  const uint32_t may = FAULT_ENOMEM | FAULT_ENOSPC;
+  if (op == EPOLL_CTL_ADD && faults_hit(__builtin_return_address(0), "epoll_ctl", may, &err)) {
     errno = err;
     return -1;
   }
