@@ -13,7 +13,7 @@ import threading
 import time
 
 PATIENCE = 30  # seconds until something that should happen is given up; never a measure
-EV = re.compile(r"(?:libev|libtorque_ev)\.so[.0-9]*$")
+EV = re.compile(r"(?:^|/)(?:libev|libtorque_ev)\.so[.0-9]*$")
 LOADED = re.compile(r"calling init: (\S+)$", re.M)
 BOUND = re.compile(r"binding file (\S+) \[0\] to (\S+) \[0\]: normal symbol `(ev_\w+)'")
 
@@ -69,6 +69,14 @@ class Library:
         if strays:
             return f"uses another library's {', '.join(sorted(strays))}"
         return None if bound else "binds no function of libev"
+
+
+def genuine_library():
+    listed = subprocess.run([find("ldconfig"), "-p"], capture_output=True, text=True, check=True).stdout
+    found = [line.split("=>")[1].strip() for line in listed.splitlines() if line.strip().startswith("libev.so.4 ")]
+    if not found:
+        raise Missing("libev.so.4")
+    return found[0]
 
 
 def libraries(genuine, build):
