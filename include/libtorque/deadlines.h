@@ -29,7 +29,7 @@ TORQUE_API torque_err torque_deadlines_add(struct torque_deadlines *deadlines, u
                                            uint32_t *ret_id) TORQUE_CHECKED;
 
 /* Set, or set anew, whether it is set, was taken out or never set. UINT64_MAX: unset it.
- * Errors: INVAL (no such id); RESOURCE (then the old time stands; only an earlier time may need memory). */
+ * Errors: INVAL (no such id); RESOURCE (then the old time stands; never when a time that is set is only put off). */
 TORQUE_API torque_err torque_deadlines_set(struct torque_deadlines *deadlines, uint32_t id, uint64_t when);
 
 /* Give the id back, set or not. Errors: INVAL (no such id). */
@@ -53,7 +53,8 @@ TORQUE_API uint64_t torque_deadlines_next(struct torque_deadlines *deadlines);
 /* How many are set. */
 TORQUE_API uint32_t torque_deadlines_count(const struct torque_deadlines *deadlines);
 
-/* Move every deadline that is set by by_ns, keeping their order. They stop at 0 and at UINT64_MAX - 1. O(n).
+/* Move every deadline that is set by by_ns. Their order stays, but they stop at 0 and at UINT64_MAX - 1, where they become
+ * equal. O(n).
  * Errors: RESOURCE (nothing has changed). */
 TORQUE_API torque_err torque_deadlines_shift(struct torque_deadlines *deadlines, int64_t by_ns);
 

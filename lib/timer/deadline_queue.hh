@@ -60,6 +60,8 @@ class DeadlineQueue {
   }
   uint64_t next() noexcept { return wheel_.next(); }
   size_t count() const noexcept { return wheel_.armed(); }
+  // Where the wheel stands: what is set later than this costs the same among any number. For tests.
+  uint64_t covered() const noexcept { return wheel_.covered(); }
 
   // Returns: false when there is no memory; nothing has changed then.
   [[nodiscard]] bool shift(int64_t by) noexcept {

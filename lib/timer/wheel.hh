@@ -158,6 +158,8 @@ class Wheel {
   size_t bytes() const noexcept { return pool_.bytes() + near_.capacity() * sizeof(Entry); }
   // Entries held, the garbage included: for statistics and tests.
   size_t entries() const noexcept { return entries_; }
+  // What is set for this time or before is kept in exact order at once, by a heap; it lies near the clock.
+  uint64_t covered() const noexcept { return covered_; }
 
  private:
   using Entry = timer::Entry;
