@@ -45,7 +45,10 @@ enum {
    * stays silent. */
   TORQUE_WATCH_NEW = 0x1,
   /* Told once for each change; the default is level: as long as it lasts. With TORQUE_WATCH_NEW once more, if ready. */
-  TORQUE_WATCH_EDGE = 0x2
+  TORQUE_WATCH_EDGE = 0x2,
+  /* Bring a first wish before the kernel at once, so that this call answers what is wrong with the descriptor; regular files
+   * are refused (EPERM). A wish for a number that the kernel knows of waits as always. */
+  TORQUE_WATCH_NOW = 0x4
 };
 
 /* From the next wait on tell events of fd (0: nothing; before close() that is optional). Regular files are always ready

@@ -31,6 +31,24 @@ torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
   return TORQUE_ERR_NONE;
 }
 
+torque_err Watches::wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, bool *ret_called) noexcept {
+  *ret_called = false;
+  const torque_err err = wish(fd, events, flags);
+  if (err) return err;
+  Entry &e = entries_[static_cast<size_t>(fd)];
+  if (e.told != 0 || e.wanted == 0 || e.flags & kAlways) return TORQUE_ERR_NONE;
+  *ret_called = true;
+  ++e.generation;
+  e.flags &= static_cast<uint8_t>(~(kSuspect | kNew));
+  int error = add_number(queue, fd, e);
+  if (error == EEXIST) error = modify_number(queue, fd, e);
+  if (error) e.wanted = 0;
+  e.told = e.wanted;
+  if (replaced_) [[unlikely]]
+    retire_replaced();
+  return error ? TORQUE_ERR_SYSCALL + error : TORQUE_ERR_NONE;
+}
+
 // The program may make new wishes when it is told of an error; those wait for the next flush, as do those that it makes
 // while others wait in the kernel.
 uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
@@ -66,7 +84,10 @@ int Watches::bring(Queue &queue, Counters &counters, int fd, Entry &e) noexcept 
   }
   // Where nothing else has changed only a failing addition tells that the file is still the same.
   int error = ENOENT;
-  if (e.told != 0 && e.told != e.wanted) error = modify(queue, counters, fd, e);
+  if (e.told != 0 && e.told != e.wanted) {
+    counters.add(Counter::controls);
+    error = modify_number(queue, fd, e);
+  }
   if (error == ENOENT) error = add(queue, counters, fd, e);  // it is new, or was closed
   if (error == EPERM) return make_always(fd, e);
   if (!error) e.told = e.wanted;
@@ -76,34 +97,39 @@ int Watches::bring(Queue &queue, Counters &counters, int fd, Entry &e) noexcept 
 int Watches::add(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
   const uint32_t before = e.generation++;
   e.flags &= static_cast<uint8_t>(~kSuspect);
-  {
-    Descriptors::Entry number(descriptors_, fd);
-    const int error = control(queue, counters, fd, e, true);
-    if (!error && number.owner()) {  // that source's file was closed, or its registration would be in the way
-      replaced_ = number.owner();
-      number.set_owner(0);
-    }
-    if (error != EEXIST || number.owner()) return error;
-  }
+  counters.add(Counter::controls);
+  const int error = add_number(queue, fd, e);
+  if (error != EEXIST) return error;
   // The same file still, registered as before or with another mask.
   if (e.told == e.wanted && !(e.wanted & kEdge)) {
     e.generation = before;
     return 0;
   }
-  return modify(queue, counters, fd, e);
+  counters.add(Counter::controls);
+  return modify_number(queue, fd, e);
+}
+
+// Where a source has the number, and its file, that is EEXIST.
+int Watches::add_number(Queue &queue, int fd, const Entry &e) noexcept {
+  Descriptors::Entry number(descriptors_, fd);
+  const int error = control(queue, fd, e, true);
+  if (!error && number.owner()) {  // that source's file was closed, or its registration would be in the way
+    replaced_ = number.owner();
+    number.set_owner(0);
+  }
+  return error;
 }
 
 // Of what the kernel knows under this number: that must not be a source's.
-int Watches::modify(Queue &queue, Counters &counters, int fd, const Entry &e) noexcept {
+int Watches::modify_number(Queue &queue, int fd, const Entry &e) noexcept {
   const Descriptors::Entry number(descriptors_, fd);
-  return number.owner() ? EEXIST : control(queue, counters, fd, e, false);
+  return number.owner() ? EEXIST : control(queue, fd, e, false);
 }
 
 // Requires: the number's lock.
-int Watches::control(Queue &queue, Counters &counters, int fd, const Entry &e, bool add) noexcept {
+int Watches::control(Queue &queue, int fd, const Entry &e, bool add) noexcept {
   const uint32_t interest = e.wanted & static_cast<uint8_t>(~kEdge);
   const Trigger t = e.wanted & kEdge ? Trigger::edge : Trigger::level;
-  counters.add(Counter::controls);
   return errno_of(add ? queue.arm(fd, handle_of(fd, e), interest, t) : queue.rearm(fd, handle_of(fd, e), interest, t));
 }
 

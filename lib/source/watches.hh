@@ -40,6 +40,10 @@ class Watches {
 
   torque_err wish(int fd, uint32_t events, uint32_t flags) noexcept;
 
+  // The same, and brings it before the kernel at once where that has never heard of the number (or not since it last fired
+  // unwanted). Errors: what the kernel says, and then nothing is wished.
+  torque_err wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, bool *ret_called) noexcept;
+
   // Brings all wishes before the kernel. Answers how many errors were told.
   uint32_t flush(Queue &queue, Counters &counters) noexcept {
     return changed_.empty() ? 0 : flush_changes(queue, counters);
@@ -98,8 +102,9 @@ class Watches {
   uint32_t flush_changes(Queue &, Counters &) noexcept;
   int bring(Queue &, Counters &, int fd, Entry &) noexcept;
   int add(Queue &, Counters &, int fd, Entry &) noexcept;
-  int modify(Queue &, Counters &, int fd, const Entry &) noexcept;
-  static int control(Queue &, Counters &, int fd, const Entry &, bool add) noexcept;
+  static int control(Queue &, int fd, const Entry &, bool add) noexcept;
+  int add_number(Queue &, int fd, const Entry &) noexcept;
+  int modify_number(Queue &, int fd, const Entry &) noexcept;
   int make_always(int fd, Entry &) noexcept;
   void retire_replaced() noexcept;
   uint32_t arrived_otherwise(uint64_t handle, uint32_t events, Queue &, Counters &) noexcept;
