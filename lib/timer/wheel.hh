@@ -416,8 +416,8 @@ class Wheel {
     uint32_t dead = 0;
     for (uint32_t i = 0; i < fill; ++i) dead |= uint32_t{is_dead(c->entry[i])} << i;
     entries_ -= static_cast<size_t>(std::popcount(dead));
-    for (; dead; dead &= ~std::bit_floor(dead)) {
-      const int last = std::bit_width(dead) - 1;
+    for (uint32_t last; dead; dead ^= 1u << last) {
+      last = 31u - static_cast<uint32_t>(std::countl_zero(dead));
       buckets_.remove(sweep_at_, &c->entry[last], pool_);
     }
     start_chunk(older);
