@@ -25,7 +25,7 @@ CASES = {
     "signal": ("Signals", ["signal"]),
     "async": ("ev_async", ["async", "trip"]),
     "loops": ("Whole loops", ["loops"]),
-    "timers": ("20,000 timers of 1,000,000 that stay", ["timers"]),
+    "timers": ("20,000 timers of 1,000,000 that stay", ["timers", "timeouts"]),
 }
 # Title, mode of the server, load.
 LOADS = {

@@ -46,7 +46,8 @@ static void draw_batch(void)
 	}
 }
 
-static void set_up(void)
+/* Deadlines from low to low + span seconds from now. */
+static void make_timers(double low, double span)
 {
 	loop = ev_default_loop(EVBACKEND_EPOLL);
 	if (!loop)
@@ -55,11 +56,23 @@ static void set_up(void)
 	batch = bench_alloc(BATCH, sizeof(ev_timer *));
 	delay = bench_alloc(BATCH, sizeof *delay);
 	for (int i = 0; i < RESIDENT; i++)
-		ev_timer_init(&timers[i], on_timer, draw(600., 3000.), 0.);
+		ev_timer_init(&timers[i], on_timer, draw(low, span), low);
 	uint64_t before = bench_memory();
 	for (int i = 0; i < RESIDENT; i++)
 		ev_timer_start(loop, &timers[i]);
 	timer_bytes = (double)(bench_memory() - before) / RESIDENT;
+}
+
+static void random_set_up(void)
+{
+	make_timers(600., 3000.);
+	for (int i = 0; i < RESIDENT; i++)
+		timers[i].repeat = 0.;
+}
+
+static void timeouts_set_up(void)
+{
+	make_timers(60., 0.);
 }
 
 static void start_batch(void)
@@ -115,28 +128,26 @@ static void expire_slice(void)
 	start_batch();
 }
 
-/* A connection's timeout: each request moves it by the same time, and it is never reached. */
-static void timeout_slice(void)
+static void timers_slice(void)
+{
+	random_slice();
+	expire_slice();
+	bench_value("memory of a timer", timer_bytes);
+}
+
+/* Timeouts of connections: each request puts its own off by the same time, and none is reached. */
+static void timeouts_slice(void)
 {
 	draw_batch();
-	for (int i = 0; i < BATCH; i++)
-		batch[i]->repeat = 60.;
 	ev_run(loop, EVRUN_NOWAIT);
 	bench_start();
 	for (int i = 0; i < BATCH; i++)
 		ev_timer_again(loop, batch[i]);
-	bench_end("again, the same 60 s for all", BATCH);
-}
-
-static void slice(void)
-{
-	random_slice();
-	expire_slice();
-	timeout_slice();
-	bench_value("memory of a timer", timer_bytes);
+	bench_end("again, 60 s for all", BATCH);
 }
 
 const struct libev_case timer_cases[] = {
-	{"timers", set_up, slice},
+	{"timers", random_set_up, timers_slice},
+	{"timeouts", timeouts_set_up, timeouts_slice},
 	{NULL, NULL, NULL},
 };
