@@ -7,7 +7,7 @@ using namespace torque;
 
 namespace {
 constexpr uint32_t kEvents = TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQUE_HANGUP;
-constexpr uint32_t kFlags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE;
+constexpr uint32_t kFlags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE | TORQUE_WATCH_NOW;
 }  // namespace
 
 extern "C" {
@@ -37,7 +37,15 @@ torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uin
   // Not in usable(): a forked child makes its wishes before it brings the context to life, or after.
   if (!ctx || fd < 0 || fd >= Descriptors::kEnd || (events & ~kEvents) || (flags & ~kFlags)) return TORQUE_ERR_INVAL;
   Watches &w = ctx->core.watches;
-  return w.in_use() ? w.wish(fd, events, flags) : TORQUE_ERR_STATE;
+  if (!w.in_use()) return TORQUE_ERR_STATE;
+  // (In a child the kernel's object is the parent's as well until the context is made to work there.)
+  if (!(flags & TORQUE_WATCH_NOW) || ctx->core.foreign()) [[likely]]
+    return w.wish(fd, events, flags);
+  Domain &d = ctx->core.domain(0);
+  bool called;
+  const torque_err err = w.wish_now(fd, events, flags, d.queue(), &called);
+  if (called) d.count(Counter::controls);
+  return err;
 }
 
 }  // extern "C"
