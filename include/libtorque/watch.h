@@ -46,8 +46,9 @@ enum {
   TORQUE_WATCH_NEW = 0x1,
   /* Told once for each change; the default is level: as long as it lasts. With TORQUE_WATCH_NEW once more, if ready. */
   TORQUE_WATCH_EDGE = 0x2,
-  /* Bring a first wish before the kernel at once, so that this call answers what is wrong with the descriptor; regular files
-   * are refused (EPERM). A wish for a number that the kernel knows of waits as always. */
+  /* Bring a first wish before the kernel at once, so that this call answers what is wrong with the descriptor; regular
+   * files are refused (EPERM), and what is refused is dropped. A wish for a number that the kernel knows of waits as
+   * always. */
   TORQUE_WATCH_NOW = 0x4
 };
 
@@ -56,7 +57,7 @@ enum {
  * A registration that nobody wishes any more stays with the kernel until it fires or is wanted again, so that what
  * stops and starts costs nothing.
  * Errors: INVAL no number that a descriptor can have, unknown bits; RESOURCE; STATE no torque_watch_init(). What the
- *         kernel says comes later. */
+ *         kernel says comes later; with TORQUE_WATCH_NOW here: SYSCALL + EBADF, EPERM, EEXIST, ENOMEM, ENOSPC. */
 TORQUE_API torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags);
 
 TORQUE_END_DECLS

@@ -100,8 +100,8 @@ int Watches::add(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
   counters.add(Counter::controls);
   const int error = add_number(queue, fd, e);
   if (error != EEXIST) return error;
-  // The same file still, registered as before or with another mask.
-  if (e.told == e.wanted && !(e.wanted & kEdge)) {
+  // The same file still, registered as before or with another mask; or a source's.
+  if (e.told == e.wanted && !(e.wanted & kEdge) && !Descriptors::Entry(descriptors_, fd).owner()) {
     e.generation = before;
     return 0;
   }
