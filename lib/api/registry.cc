@@ -14,6 +14,7 @@ constinit Condition registry_changed;
 constinit torque_ctx *contexts = nullptr;   // under registry_lock
 constinit uint64_t serials = 0;             // under registry_lock
 constinit bool watching = false;            // under registry_lock
+constinit pid_t forking_thread = 0;         // under registry_lock
 
 // Contexts that may live on in the child. Of the others only the memory is given back there: for that their data must be
 // whole, too, but nobody starts or stops their workers.
@@ -44,6 +45,7 @@ void unlock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
 // Whether a context was locked is decided once: another thread may start its workers meanwhile.
 void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
   registry_lock.lock();
+  forking_thread = this_thread();
   for (torque_ctx *c = contexts; c; c = c->next) c->locked_for_fork = survives(*c);
   for (torque_ctx *c = contexts; c; c = c->next) {
     if (c->locked_for_fork) c->team.lock_for_fork().lock();
@@ -70,12 +72,23 @@ void release(bool child) noexcept NO_THREAD_SAFETY_ANALYSIS {
 
 void in_parent() noexcept { release(false); }
 
+// Whoever ran a driven context in the parent is this thread, in a callback, or does not exist here.
+void inherit_run(torque_ctx &ctx) noexcept {
+  const pid_t runner = ctx.runner.load(std::memory_order_relaxed);
+  if (runner == 0) return;
+  const bool here = runner == forking_thread;
+  ctx.runner.store(here ? this_thread() : 0, std::memory_order_relaxed);
+  if (here) return;
+  ctx.run_depth = 0;
+  ctx.team.worker(0).abandoned();
+}
+
 void in_child() noexcept {
   note_fork();
   for (torque_ctx *c = contexts; c; c = c->next) {
     c->blocked = 0;  // those threads are the parent's
     c->ending = false;
-    c->runner.store(0, std::memory_order_relaxed);
+    inherit_run(*c);
   }
   forget_termination();
   release(true);

@@ -40,6 +40,11 @@ class Worker {
   }
   // The same for a context with watches: one wait, then all that it brought.
   uint64_t watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeout_ns) noexcept;
+  // In a forked child, of a driven context: the thread that ran it does not exist here.
+  void abandoned() noexcept {
+    depth_ = 0;
+    domain.abandoned();
+  }
   // Round after round until the context stops.
   void loop() noexcept;
 
