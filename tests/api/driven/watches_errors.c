@@ -82,7 +82,7 @@ static void wishes_that_make_no_sense(void **state) {
   assert_int_equal(torque_watch(ctx, INT32_MAX, TORQUE_READ, 0), TORQUE_ERR_INVAL);
   assert_int_equal(torque_watch(ctx, 1 << 30, TORQUE_READ, 0), TORQUE_ERR_INVAL);
   const uint32_t good_events = TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQUE_HANGUP;
-  const uint32_t good_flags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE;
+  const uint32_t good_flags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE | TORQUE_WATCH_NOW;
   for (uint32_t bit = 1; bit; bit <<= 1) {
     if (!(good_events & bit)) assert_int_equal(torque_watch(ctx, fd[0], bit | TORQUE_WRITE, 0), TORQUE_ERR_INVAL);
     if (!(good_flags & bit)) assert_int_equal(torque_watch(ctx, fd[0], TORQUE_WRITE, bit), TORQUE_ERR_INVAL);
@@ -181,6 +181,21 @@ static void a_descriptor_that_has_a_source(void **state) {
   assert_int_equal(w->calls, 0);
 }
 
+static void a_descriptor_that_a_source_took_over(void **state) {
+  struct watched *w = watched_new(*state);
+  int fd[2];
+  fixture_pair(*state, fd);
+  wish(w, fd[0], TORQUE_READ, 0);
+  (void)pass(w);
+  struct probe *p = probe_fd(*state, fd[0], TORQUE_READ, 0);
+  wish(w, fd[0], TORQUE_READ, TORQUE_WATCH_NEW); /* the same wish, and the same file */
+  (void)pass(w);
+  assert_int_equal(w->fd[fd[0]].error, EEXIST);
+  say(fd[1], 1);
+  AWAIT(w->f, p->bytes == 1);
+  assert_int_equal(w->calls, 0);
+}
+
 /* Once a watch, then a source, then a watch. The registration that the watch had left is taken over each time. */
 static void watch_and_source_in_turn(void **state) {
   struct watched *w = watched_new(*state);
@@ -206,6 +221,68 @@ static void watch_and_source_in_turn(void **state) {
     drain(fd[0], NULL);
     assert_int_equal(p->bytes, 2);
   }
+}
+
+/* ---- Wishes that are answered at once ---- */
+
+static torque_err wish_now(struct watched *w, int fd, uint32_t events, uint32_t flags) {
+  return torque_watch(w->f->ctx, fd, events, flags | TORQUE_WATCH_NOW);
+}
+
+static void what_is_wrong_is_answered_at_once(void **state) {
+  struct watched *w = watched_new(*state);
+  int fd[2], owned[2], file = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+  fixture_own(*state, file);
+  fixture_pair(*state, fd);
+  fixture_pair(*state, owned);
+  struct probe *p = probe_fd(*state, owned[0], TORQUE_READ, 0);
+  fixture_close(*state, fd[0]);
+  for (uint32_t flags = 0; flags <= TORQUE_WATCH_EDGE; flags++) {
+    assert_int_equal(wish_now(w, fd[0], TORQUE_READ, flags), TORQUE_ERR_SYSCALL + EBADF);
+    assert_int_equal(wish_now(w, file, TORQUE_READ, flags), TORQUE_ERR_SYSCALL + EPERM);
+    assert_int_equal(wish_now(w, owned[0], TORQUE_READ, flags), TORQUE_ERR_SYSCALL + EEXIST);
+    faults_arm(ENOSPC, 1);
+    const torque_err err = wish_now(w, fd[1], TORQUE_READ, flags);
+    assert_int_equal(faults_disarm(), 1);
+    assert_int_equal(err, TORQUE_ERR_SYSCALL + ENOSPC);
+  }
+  for (int i = 0; i < 3; i++) assert_int_equal(pass(w), 0); /* none of them left a trace */
+  say(owned[1], 1);
+  AWAIT(w->f, p->bytes == 1);
+  assert_int_equal(w->calls + w->errors, 0);
+  assert_int_equal(wish_now(w, fd[1], TORQUE_READ, 0), 0); /* the peer is closed */
+  assert_int_equal(pass(w), 1);
+}
+
+static void what_is_right_costs_one_call_at_once(void **state) {
+  struct watched *w = watched_new(*state);
+  int fd[2];
+  fixture_pair(*state, fd);
+  uint64_t controls = stat_total(w->f->ctx, "controls");
+  assert_int_equal(wish_now(w, fd[0], TORQUE_READ, TORQUE_WATCH_NEW), 0);
+  assert_int_equal(controls_since(w, &controls), 1);
+  assert_int_equal(pass(w), 0);
+  say(fd[1], 1);
+  assert_int_equal(pass(w), 1);
+  assert_int_equal(controls_since(w, &controls), 0);
+  assert_int_equal(wish_now(w, fd[0], TORQUE_WRITE, 0), 0); /* from here on as always */
+  assert_int_equal(wish_now(w, fd[0], 0, 0), 0);
+  assert_int_equal(wish_now(w, fd[0], TORQUE_READ, 0), 0);
+  assert_int_equal(pass(w), 1);
+  assert_int_equal(controls_since(w, &controls), 0);
+}
+
+static void a_wish_at_once_ends_a_lost_source(void **state) {
+  struct watched *w = watched_new(*state);
+  int fd[2], other[2];
+  fixture_pair(*state, fd);
+  fixture_pair(*state, other);
+  struct probe *p = probe_fd(*state, fd[0], TORQUE_READ, 0);
+  assert_int_equal(dup2(other[0], fd[0]), fd[0]);
+  assert_int_equal(wish_now(w, fd[0], TORQUE_READ, 0), 0);
+  assert_ended(p, TORQUE_END_REPLACED);
+  say(other[1], 1);
+  assert_int_equal(pass(w), 1);
 }
 
 /* ---- What runs out ---- */
@@ -318,7 +395,11 @@ int main(void) {
       ON(driven, whoever_is_told_an_error_may_cut_the_wait_short),
       ON(driven, wishes_made_when_told_of_an_error_wait_for_the_next_pass),
       ON(driven, a_descriptor_that_has_a_source),
+      ON(driven, a_descriptor_that_a_source_took_over),
       ON(driven, watch_and_source_in_turn),
+      ON(driven, what_is_wrong_is_answered_at_once),
+      ON(driven, what_is_right_costs_one_call_at_once),
+      ON(driven, a_wish_at_once_ends_a_lost_source),
       ON(driven, memory_of_the_system),
       ON(driven, registrations),
       ON(driven, memory_of_the_program),
