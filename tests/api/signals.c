@@ -222,6 +222,30 @@ static int init_and_look_at_sigpipe(void *arg) {
   return 0;
 }
 
+static int make_one_that_leaves_sigpipe_alone(void *arg) {
+  (void)arg;
+  struct sigaction now, mine;
+  struct torque_config *config = NULL;
+  struct torque_ctx *ctx = NULL;
+  memset(&mine, 0, sizeof mine);
+  CHECK(torque_config_new(&config) == 0);
+  CHECK(torque_config_set_sigpipe(NULL, 0) == TORQUE_ERR_INVAL);
+  for (int32_t ignore = 0; ignore <= 1; ignore++) {
+    CHECK(sigaction(SIGPIPE, &mine, NULL) == 0); /* the default action */
+    CHECK(torque_config_set_sigpipe(config, ignore) == 0);
+    CHECK(torque_ctx_new(config, &ctx) == 0);
+    CHECK(sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == (ignore ? SIG_IGN : SIG_DFL));
+    CHECK(torque_stop(ctx) == 0);
+  }
+  torque_config_free(config);
+  return 0;
+}
+
+static void a_context_leaves_sigpipe_alone_if_told_so(void **state) {
+  (void)state;
+  assert_int_equal(child_run(make_one_that_leaves_sigpipe_alone, NULL), 0);
+}
+
 static void init_ignores_sigpipe_if_nobody_handles_it(void **state) {
   (void)state;
   assert_int_equal(child_run(init_and_look_at_sigpipe, NULL), 0);
@@ -359,6 +383,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       /* Those that fork first, while this process has no other thread. */
       cmocka_unit_test(init_ignores_sigpipe_if_nobody_handles_it),
+      cmocka_unit_test(a_context_leaves_sigpipe_alone_if_told_so),
       cmocka_unit_test(sigmask_blocks_all_that_can_be_blocked),
       ON_EVERY(a_child_that_ends_is_told_with_its_status),
       ON_EVERY(tells_number_and_sender),
