@@ -15,7 +15,7 @@ struct torque_ctx;
 
 /* Make a context as config says (null: the defaults). Descriptors are opened here; threads start with the first source.
  * The calling thread's CPU affinity is what "all usable CPUs" means. Sets SIGPIPE to ignored if it had its default
- * action, and touches no other signal.
+ * action, unless torque_config_set_sigpipe() says otherwise, and touches no other signal.
  * Thread: any.
  * Errors: INVAL; AFFINITY no usable CPU; RESOURCE; SYSCALL + EMFILE, ENFILE, ENOMEM. */
 TORQUE_API torque_err torque_ctx_new(const struct torque_config *config, struct torque_ctx **ret_ctx) TORQUE_CHECKED;
