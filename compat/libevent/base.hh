@@ -108,6 +108,7 @@ struct event_base {
   // Signals caught and not yet told, from handlers in any thread; `caught` after the counts.
   std::atomic<int> arrivals[torque_event::kSignals];
   std::atomic<bool> caught;
+  std::atomic<bool> has_looped;
   torque_compat::Station<event_base> *station;
   event_callback signal_teller;  // internal: hands them out when its turn comes
 };
@@ -172,6 +173,7 @@ int add_signal(event_base *b, event *e);
 int del_signal(event_base *b, event *e);
 void active_signal(event_base *b, int signum, int ncalls);
 void init_signals(event_base *b);
+void begin_to_loop(event_base *b);
 void collect_signals(event_base *b);  // after a wait
 void leave_signals(event_base *b);
 

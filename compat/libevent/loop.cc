@@ -247,6 +247,7 @@ int event_base_loop(struct event_base *b, int flags) {
   clear_cache(b);
   b->owner = have_threads() ? evthread_id_fn_() : 1;
   b->gotterm = b->broken = 0;
+  begin_to_loop(b);
   const int r = run(b, flags);
   clear_cache(b);
   b->running_loop = 0;

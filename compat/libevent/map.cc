@@ -2,6 +2,7 @@
 // Descriptors: what all events of one want together is a wish to the context. The first wish for a number goes to the
 // kernel at once, so that event_add() can answer what is wrong with it; what changes afterwards waits for the next wait.
 #include <cerrno>
+#include <climits>
 #include <cstring>
 
 #include "base.hh"
@@ -33,8 +34,10 @@ void count(Descriptor &d, short what, int by) {
 
 bool make_room(event_base *b, int fd) {
   if (fd < b->fds_room) return true;
+  if (fd > INT_MAX / 2) return false;
   int room = b->fds_room ? b->fds_room : 32;
   while (room <= fd) room *= 2;
+  if (room > INT_MAX / static_cast<int>(sizeof *b->fds)) return false;
   void *p = event_mm_realloc_(b->fds, static_cast<size_t>(room) * sizeof *b->fds);
   if (!p) return false;
   b->fds = static_cast<Descriptor *>(p);
@@ -102,12 +105,18 @@ void active_io(event_base *b, int fd, short what) {
 
 void told(int32_t fd, uint32_t events, int32_t error, void *base) {
   auto *b = static_cast<event_base *>(base);
+  const bool edges = b->method->features & EV_FEATURE_ET;
   if (error) [[unlikely]] {
+    // poll() and select() say nothing when it is added, and call it ready.
+    if (!edges) {
+      active_io(b, fd, EV_READ | EV_WRITE);
+      return;
+    }
     errno = error;
     event_warn("Epoll change on fd %d failed", fd);
     return;
   }
-  if (const short what = from_torque(events)) active_io(b, fd, static_cast<short>(what | EV_ET));
+  if (const short what = from_torque(events)) active_io(b, fd, static_cast<short>(edges ? what | EV_ET : what));
 }
 
 void free_map(event_base *b) {

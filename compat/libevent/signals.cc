@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Signal events. libevent tells one base of a process; here any number may watch a signal, and each is told of every
-// arrival that the system delivers.
+// Signal events. libevent tells one base of a process, the one that added a signal or began to loop last; here every
+// base that watches the signal is told, once it has looped. (One that has not may be another's leftover, whose events
+// would be deleted before their time.)
 #include <cerrno>
 #include <csignal>
 
@@ -20,12 +21,22 @@ constinit torque_compat::ForkLock dispositions;
 constinit int watchers[kSignals] = {};
 constinit struct sigaction before[kSignals] = {};
 
+constinit std::atomic<const event_base *> newest{nullptr};  // compared only
+
+void tell(event_base *b, int signum) {
+  b->arrivals[signum].fetch_add(1);
+  if (!b->caught.exchange(true)) (void)torque_wake(b->ctx);
+}
+
 void on_signal(int signum) {
   const int saved = errno;
-  stations.each_watching(signum, [signum](event_base *b) {
-    b->arrivals[signum].fetch_add(1);
-    if (!b->caught.exchange(true)) (void)torque_wake(b->ctx);
+  bool told = false;
+  stations.each_watching(signum, [&](event_base *b) {
+    if (!b->has_looped.load() && b != newest.load()) return;
+    told = true;
+    tell(b, signum);
   });
+  if (!told) stations.each_watching(signum, [&](event_base *b) { tell(b, signum); });
   errno = saved;
 }
 
@@ -84,6 +95,11 @@ void init_signals(event_base *b) {
   c.evcb_arg = b;
 }
 
+void begin_to_loop(event_base *b) {
+  b->has_looped.store(true);
+  if (b->station && b->station->signals.load()) newest.store(b);
+}
+
 void collect_signals(event_base *b) {
   if (b->caught.load(std::memory_order_relaxed) && b->caught.exchange(false)) activate(b, &b->signal_teller);
 }
@@ -98,6 +114,7 @@ int add_signal(event_base *b, event *e) {
       return -1;
     }
   }
+  newest.store(b);
   list.push(e);
   return 1;
 }
