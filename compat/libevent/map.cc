@@ -110,6 +110,7 @@ void told(int32_t fd, uint32_t events, int32_t error, void *base) {
     // poll() and select() say nothing when it is added, and call it ready.
     if (!edges) {
       active_io(b, fd, EV_READ | EV_WRITE);
+      (void)torque_wake(b->ctx);  // the wait is yet to come
       return;
     }
     errno = error;
