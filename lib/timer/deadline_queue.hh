@@ -35,11 +35,9 @@ class DeadlineQueue {
   Record *find(uint32_t id) const noexcept { return table_.find(id); }
   // Returns: false when there is no memory; then the old time stands.
   [[nodiscard]] bool set(uint32_t id, Record &r, uint64_t when) noexcept {
-    if (!wheel_.set(id, r.deadline, when)) [[unlikely]]
-      return false;
-    if (when == kNever) [[unlikely]]
-      table_.keep(r);
-    return true;
+    if (!r.deadline.is_set() || when == kNever) [[unlikely]]
+      return set_or_unset(id, r, when);
+    return wheel_.set(id, r.deadline, when);
   }
   void remove(uint32_t id, Record &r) noexcept {
     wheel_.cancel(r.deadline);  // its carrier waits for the next one who gets the id
@@ -91,6 +89,12 @@ class DeadlineQueue {
     const uint64_t distance = by < 0 ? uint64_t{0} - static_cast<uint64_t>(by) : static_cast<uint64_t>(by);
     if (by < 0) return at > distance ? at - distance : 0;
     return at < kNever - 1 - distance ? at + distance : kNever - 1;
+  }
+
+  [[gnu::noinline]] bool set_or_unset(uint32_t id, Record &r, uint64_t when) noexcept {
+    if (!wheel_.set(id, r.deadline, when)) return false;
+    if (when == kNever) table_.keep(r);
+    return true;
   }
 
   // Every deadline that the wheel may have an entry for is placed anew.

@@ -85,8 +85,8 @@ class Wheel {
     cancel(d);
     orphans_ += d.entry_at != kNever;
     d = Deadline{};
-    if (garbage_is_much()) [[unlikely]]
-      sweep();
+    if (orphans_ > orphans_max_) [[unlikely]]
+      collect();
   }
 
   // Takes the earliest deadline that is due by now, and tells when it was due; it is unset before this returns.
@@ -106,7 +106,7 @@ class Wheel {
           --armed_;
           *ret_id = e.id;
           if (ret_at) *ret_at = e.at;
-          if (entries_ % kTrimEvery == 0) trim();
+          if (entries_ % kTrimEvery == 0) look_back();
           return true;
       }
     }
@@ -186,7 +186,7 @@ class Wheel {
 
   Verdict judge(const Entry &e, Deadline *d) noexcept {
     if (!d || d->entry_at != e.at || d->entry_seq != e.seq) {
-      orphans_ -= orphans_ != 0;
+      no_longer_orphans(1);
       return Verdict::kDead;
     }
     if (!d->is_set()) {
@@ -227,8 +227,8 @@ class Wheel {
     d.entry_at = at;
     d.entry_seq = seq_;
     mark(d, at, seq_);
-    if (garbage_is_much()) [[unlikely]]
-      sweep();
+    if (orphans_ > orphans_max_) [[unlikely]]
+      collect();
     return true;
   }
   [[gnu::noinline]] bool set_anew(uint32_t id, Deadline &d, uint64_t at) noexcept {
@@ -379,10 +379,16 @@ class Wheel {
 
   // Only entries that nobody will take up again count: what a cancelled deadline has left waits for its next set(). The
   // run is left out: it is being used up anyway, and sweeping cannot make it shorter.
-  bool garbage_is_much() const noexcept { return 2 * orphans_ > entries_ + near_.run_left() + kGarbage; }
+  size_t tolerable() const noexcept { return (entries_ + near_.run_left() + kGarbage) / 2; }
+
+  // More than was tolerable when that was worked out last.
+  [[gnu::noinline]] void collect() noexcept {
+    orphans_max_ = tolerable();
+    if (orphans_ > orphans_max_) sweep();
+  }
 
   // One chunk, or the late entries, each time it is called: rounds through all of them.
-  [[gnu::noinline]] void sweep() noexcept {
+  void sweep() noexcept {
     if (sweep_chunk_)
       sweep_chunk();
     else
@@ -413,32 +419,29 @@ class Wheel {
     Chunk *const c = sweep_chunk_;
     Chunk *const older = c->older;
     const uint32_t fill = c == b.head ? b.fill : Chunk::kRoom;
-    uint32_t dead = 0;
-    for (uint32_t i = 0; i < fill; ++i) dead |= uint32_t{is_dead(c->entry[i])} << i;
-    entries_ -= static_cast<size_t>(std::popcount(dead));
-    for (uint32_t last; dead; dead ^= 1u << last) {
-      last = 31u - static_cast<uint32_t>(std::countl_zero(dead));
-      buckets_.remove(sweep_at_, &c->entry[last], pool_);
+    uint32_t carriers = 0, alive = 0, orphans = fill;
+    for (uint32_t i = 0; i < fill; ++i) {
+      const Deadline *const d = resolve_(c->entry[i].id);
+      const bool carrier = d && ((d->entry_at == c->entry[i].at) & (d->entry_seq == c->entry[i].seq));
+      orphans -= carrier;
+      carriers |= uint32_t{carrier} << i;
+      alive |= uint32_t{carrier && d->is_set()} << i;
     }
+    // From the end, for a place that was left is filled by the last one.
+    for (uint32_t dead = ((1u << fill) - 1) ^ alive, i; dead; dead ^= 1u << i) {
+      i = 31u - static_cast<uint32_t>(std::countl_zero(dead));
+      if (carriers >> i & 1) resolve_(c->entry[i].id)->entry_at = kNever;
+      buckets_.remove(sweep_at_, &c->entry[i], pool_);
+      --entries_;
+    }
+    no_longer_orphans(orphans);
     start_chunk(older);
   }
-  // As judge().
-  bool is_dead(const Entry &e) noexcept {
-    Deadline *const d = resolve_(e.id);
-    if (!d) [[unlikely]] {
-      orphans_ -= orphans_ != 0;
-      return true;
-    }
-    const bool carrier = (d->entry_at == e.at) & (d->entry_seq == e.seq);
-    orphans_ -= !carrier & (orphans_ != 0);
-    const bool set = d->is_set();
-    d->entry_at = (carrier & !set) ? kNever : d->entry_at;
-    return !(carrier & set);
-  }
+  void no_longer_orphans(size_t n) noexcept { orphans_ -= n < orphans_ ? n : orphans_; }
 
   void sweep_late() noexcept {
     const size_t before = near_.size();
-    near_.filter_late(seq_, [this](const Entry &e) { return !is_dead(e); });
+    near_.filter_late(seq_, [this](const Entry &e) { return judge(e, resolve_(e.id)) != Verdict::kDead; });
     entries_ -= before - near_.size();
   }
 
@@ -461,6 +464,10 @@ class Wheel {
       pool_.give(c);
       c = older;
     }
+  }
+  void look_back() noexcept {
+    orphans_max_ = tolerable();
+    trim();
   }
   // Every entry is forgotten.
   void discard_all() noexcept {
@@ -489,6 +496,7 @@ class Wheel {
   size_t armed_ = 0;
   size_t entries_ = 0;
   size_t orphans_ = 0;   // of them, those that no Deadline knows any more; an estimate
+  size_t orphans_max_ = kGarbage / 2;  // about tolerable()
   size_t reserved_ = 0;  // entries for which the pool holds chunks enough, wherever they lie
   uint64_t covered_ = Buckets::last_of_tick(0);
   Place sweep_at_ = {0, 0};

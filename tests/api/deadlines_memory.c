@@ -160,31 +160,38 @@ static void moving_all_to_the_beginning_of_time_needs_memory(void **state) {
   all_is_given_back(d);
 }
 
-/* Earlier each time, so that what is there for the last time cannot serve for the next. */
-static void setting_again_and_again_does_not_pile_up(void **state) {
+/* Some are set once, some are unset meanwhile, and some are set again and again, earlier each time, so that what is there
+ * for the last time cannot serve for the next. */
+static void setting_again_and_again_piles_up_nothing_and_loses_nothing(void **state) {
   (void)state;
-  enum { FEW = 100, TIMES = 300000 };
-  uint32_t id[FEW], got;
-  uint64_t when[FEW], seed = 5;
+  enum { FEW = 100, TIMES = 300000, ALL = 3 * FEW };
+  uint32_t id[ALL];
+  uint64_t when[ALL], seed = 5;
   struct torque_deadlines *const d = fresh();
-  for (int i = 0; i < FEW; i++) assert_int_equal(torque_deadlines_add(d, 9 * HOUR, NULL, &id[i]), TORQUE_ERR_NONE);
+  for (uint64_t i = 0; i < ALL; i++) {
+    when[i] = 5 * HOUR + i * 100000 * MS;
+    assert_int_equal(torque_deadlines_add(d, when[i], &when[i], &id[i]), TORQUE_ERR_NONE);
+  }
+  for (int i = FEW; i < 2 * FEW; i++) assert_int_equal(torque_deadlines_set(d, id[i], NEVER), TORQUE_ERR_NONE);
   for (uint64_t i = 0; i < TIMES; i++) {
-    const uint64_t which = i < FEW ? i : next_random(&seed) % FEW;
-    when[which] = 8 * HOUR - i * 50 * MS;
+    const uint64_t which = next_random(&seed) % FEW;
+    when[which] = 5 * HOUR - i * 50 * MS;
     if (i % 3) assert_int_equal(torque_deadlines_set(d, id[which], when[which]), TORQUE_ERR_NONE);
     else {
       assert_int_equal(torque_deadlines_remove(d, id[which]), TORQUE_ERR_NONE);
-      assert_int_equal(torque_deadlines_add(d, when[which], NULL, &id[which]), TORQUE_ERR_NONE);
+      assert_int_equal(torque_deadlines_add(d, when[which], &when[which], &id[which]), TORQUE_ERR_NONE);
     }
   }
   assert_true(memory.peak < 1200000); /* a piece for each time would be 4.8 MB */
-  for (int i = 0; i < FEW; i++) {
-    uint64_t due;
-    assert_int_equal(torque_deadlines_pop(d, 9 * HOUR, &got, NULL, &due), 1);
-    int which = 0;
-    while (which < FEW && id[which] != got) which++;
-    assert_true(which < FEW);
-    assert_int_equal(when[which], due);
+  for (int i = FEW; i < 2 * FEW; i++) {
+    when[i] += MS;
+    assert_int_equal(torque_deadlines_set(d, id[i], when[i]), TORQUE_ERR_NONE);
+  }
+  uint64_t due;
+  void *which;
+  for (int i = 0; i < ALL; i++) {
+    assert_int_equal(torque_deadlines_pop(d, 99 * HOUR, NULL, &which, &due), 1);
+    assert_int_equal(*(uint64_t *)which, due);
   }
   assert_int_equal(torque_deadlines_pop(d, NEVER, NULL, NULL, NULL), 0);
   all_is_given_back(d);
@@ -210,7 +217,7 @@ int main(void) {
       cmocka_unit_test(whichever_request_fails_the_call_says_so_and_nothing_is_lost),
       cmocka_unit_test(what_there_is_still_comes_in_order_when_there_is_no_more_memory),
       cmocka_unit_test(moving_all_to_the_beginning_of_time_needs_memory),
-      cmocka_unit_test(setting_again_and_again_does_not_pile_up),
+      cmocka_unit_test(setting_again_and_again_piles_up_nothing_and_loses_nothing),
       cmocka_unit_test(a_refused_deadline_uses_up_no_id),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
