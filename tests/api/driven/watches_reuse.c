@@ -319,12 +319,12 @@ static void a_ghost_that_gets_its_number_back_at_once(void **state) {
 
 /* ---- Ghosts and sources ---- */
 
-static void a_ghost_does_not_take_out_a_source(void **state) {
-  struct watched *w = watched_new(*state);
-  struct haunted *h = haunt(w, 0);
+static void the_number_is_a_sources_now(struct fixture *f, uint32_t flags) {
+  struct watched *w = watched_new(f);
+  struct haunted *h = haunt(w, flags);
   wish(w, h->ghost[0], 0, 0);
-  const int peer = another_file_at(*state, h->ghost[0]);
-  struct probe *p = probe_fd(*state, h->ghost[0], TORQUE_READ, 0);
+  const int peer = another_file_at(f, h->ghost[0]);
+  struct probe *p = probe_fd(f, h->ghost[0], TORQUE_READ, 0);
   assert_quiet(w);
   assert_true(stat_total(w->f->ctx, "stale") > 0);
   for (uint32_t i = 1; i <= 3; i++) {
@@ -332,6 +332,11 @@ static void a_ghost_does_not_take_out_a_source(void **state) {
     AWAIT(w->f, p->bytes == i);
   }
   assert_the_others_are_well(w, h);
+}
+
+static void a_ghost_of_a_level_does_not_take_out_a_source(void **state) { the_number_is_a_sources_now(*state, 0); }
+static void a_ghost_of_an_edge_does_not_take_out_a_source(void **state) {
+  the_number_is_a_sources_now(*state, TORQUE_WATCH_EDGE);
 }
 
 /* A source that lost its descriptor without anybody's saying so ends when the number is watched for another file. */
@@ -409,7 +414,8 @@ int main(void) {
       ON(driven, a_ghost_whose_number_was_given_away),
       ON(driven, a_ghost_that_gets_its_number_back),
       ON(driven, a_ghost_that_gets_its_number_back_at_once),
-      ON(driven, a_ghost_does_not_take_out_a_source),
+      ON(driven, a_ghost_of_a_level_does_not_take_out_a_source),
+      ON(driven, a_ghost_of_an_edge_does_not_take_out_a_source),
       ON(driven, a_source_whose_number_is_watched_for_another_file),
       ON(driven, a_ghost_of_a_source_falls_silent_too),
       ON(driven, a_queue_that_cannot_be_made_anew_goes_on),
