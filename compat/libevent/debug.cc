@@ -20,7 +20,7 @@ struct Known {
 constexpr size_t kChains = 4096;
 constinit Known *chains[kChains] = {};  // guarded by debug_lock where there are locks
 constinit void *debug_lock = nullptr;
-constinit bool too_late = false;
+constinit std::atomic<bool> too_late{false};
 
 class DebugLocked {
  public:
@@ -46,7 +46,7 @@ Known **find(const event *e) {
 }
 
 void note(const event *e, bool added, const char *what, const char *where) {
-  too_late = true;
+  too_late_for_debug_mode();
   if (!event_debug_mode_on_) [[likely]]
     return;
   const DebugLocked locked;
@@ -57,10 +57,13 @@ void note(const event *e, bool added, const char *what, const char *where) {
 
 }  // namespace
 
-void too_late_for_debug_mode() { too_late = true; }
+void too_late_for_debug_mode() {
+  if (!too_late.load(std::memory_order_relaxed)) [[unlikely]]
+    too_late.store(true, std::memory_order_relaxed);
+}
 
 void note_setup(const event *e) {
-  too_late = true;
+  too_late_for_debug_mode();
   if (!event_debug_mode_on_) [[likely]]
     return;
   const DebugLocked locked;
@@ -75,7 +78,7 @@ void note_setup(const event *e) {
 }
 
 void note_teardown(const event *e) {
-  too_late = true;
+  too_late_for_debug_mode();
   if (!event_debug_mode_on_) [[likely]]
     return;
   const DebugLocked locked;
