@@ -337,7 +337,6 @@ static void a_regular_file_asked_for_nothing_it_has(void **state) {
   struct watched *w = watched_new(*state);
   const int fd = regular_file(*state);
   wish(w, fd, TORQUE_PRIORITY | TORQUE_HANGUP, 0);
-  (void)pass(w);
   const uint64_t sleeps = stat_total(w->f->ctx, "sleeps");
   for (int i = 0; i < 3; i++) assert_int_equal(torque_run_once(w->f->ctx, 100000, NULL), 0);
   assert_int_equal(stat_total(w->f->ctx, "sleeps"), sleeps + 3);

@@ -400,6 +400,22 @@ static void a_queue_that_cannot_be_made_anew_goes_on(void **state) {
   assert_the_others_are_well(w, h);
 }
 
+static void a_wish_that_was_dropped_stays_so(void **state) {
+  struct watched *w = watched_new(*state);
+  struct haunted *h = haunt(w, 0);
+  int fd[2];
+  fixture_pair(*state, fd);
+  fixture_close(*state, fd[0]);
+  wish(w, fd[0], TORQUE_READ, 0);
+  (void)pass(w);
+  assert_int_equal(w->fd[fd[0]].error, EBADF);
+  say(another_file_at(*state, fd[0]), 1);
+  wish(w, h->ghost[0], 0, 0); /* this makes all begin anew */
+  assert_quiet(w);
+  assert_int_equal(w->fd[fd[0]].calls, 0);
+  assert_int_equal(w->errors, 1);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON(driven, a_number_of_another_file_is_silent_until_asked_about),
@@ -419,6 +435,7 @@ int main(void) {
       ON(driven, a_source_whose_number_is_watched_for_another_file),
       ON(driven, a_ghost_of_a_source_falls_silent_too),
       ON(driven, a_queue_that_cannot_be_made_anew_goes_on),
+      ON(driven, a_wish_that_was_dropped_stays_so),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
