@@ -22,6 +22,8 @@ constexpr uint32_t kSame = TORQUE_READ | TORQUE_PRIORITY | TORQUE_WRITE | TORQUE
 uint32_t to_epoll(uint32_t interest, Trigger trigger) noexcept {
   uint32_t e = interest & kSame;
   if (interest & TORQUE_HANGUP) e |= EPOLLRDHUP;
+  if (trigger == Trigger::level && interest != 0) [[likely]]
+    return e;
   // Nothing asked for: edge, or a descriptor in error would be told for ever.
   if (interest == 0) return EPOLLET;
   switch (trigger) {

@@ -44,6 +44,11 @@ class Descriptors {
   // No descriptor has this number or a higher one.
   static constexpr int32_t kEnd = 1 << 30;
 
+  // Whether a source may have a number at all: then reserve() was called for it.
+  bool any() const noexcept {
+    return low_.load(std::memory_order_acquire) || root_.load(std::memory_order_acquire);
+  }
+
   // Makes room for a number below kEnd; false: no memory. Room, once made, stays.
   bool reserve(int fd) noexcept;
 

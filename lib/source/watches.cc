@@ -16,6 +16,34 @@ int errno_of(torque_err err) noexcept {
 
 }  // namespace
 
+// Requires: the number's lock, unless no source has any number.
+inline int Watches::control(Queue &queue, int fd, const Entry &e, bool add) noexcept {
+  const uint32_t interest = e.wanted & static_cast<uint8_t>(~kEdge);
+  const Trigger t = e.wanted & kEdge ? Trigger::edge : Trigger::level;
+  return errno_of(add ? queue.arm(fd, handle_of(fd, e), interest, t) : queue.rearm(fd, handle_of(fd, e), interest, t));
+}
+
+// Of what the kernel knows under this number: that must not be a source's.
+inline int Watches::modify_number(Queue &queue, int fd, const Entry &e) noexcept {
+  if (!descriptors_.any()) [[likely]]
+    return control(queue, fd, e, false);
+  const Descriptors::Entry number(descriptors_, fd);
+  return number.owner() ? EEXIST : control(queue, fd, e, false);
+}
+
+// Where a source has the number, and its file, that is EEXIST.
+inline int Watches::add_number(Queue &queue, int fd, const Entry &e) noexcept {
+  if (!descriptors_.any()) [[likely]]
+    return control(queue, fd, e, true);
+  Descriptors::Entry number(descriptors_, fd);
+  const int error = control(queue, fd, e, true);
+  if (!error && number.owner()) {  // that source's file was closed, or its registration would be in the way
+    replaced_ = number.owner();
+    number.set_owner(0);
+  }
+  return error;
+}
+
 torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
   const auto i = static_cast<size_t>(fd);
   while (i >= entries_.size()) {
@@ -49,6 +77,26 @@ torque_err Watches::wish_now(int fd, uint32_t events, uint32_t flags, Queue &que
   return error ? TORQUE_ERR_SYSCALL + error : TORQUE_ERR_NONE;
 }
 
+// Answers 0 or an errno.
+inline int Watches::bring(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
+  const bool fresh = e.flags & kNew;
+  e.flags &= static_cast<uint8_t>(~kNew);
+  if (e.flags & kAlways) {
+    if (!fresh) return 0;
+    e.flags &= static_cast<uint8_t>(~kAlways);
+  }
+  // Where nothing else has changed only a failing addition tells that the file is still the same.
+  int error = ENOENT;
+  if (e.told != 0 && e.told != e.wanted) {
+    counters.add(Counter::controls);
+    error = modify_number(queue, fd, e);
+  }
+  if (error == ENOENT) error = add(queue, counters, fd, e);  // it is new, or was closed
+  if (error == EPERM) return make_always(fd, e);
+  if (!error) e.told = e.wanted;
+  return error;
+}
+
 // The program may make new wishes when it is told of an error; those wait for the next flush, as do those that it makes
 // while others wait in the kernel.
 uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
@@ -74,63 +122,20 @@ uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
   return told;
 }
 
-// Answers 0 or an errno.
-int Watches::bring(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
-  const bool fresh = e.flags & kNew;
-  e.flags &= static_cast<uint8_t>(~kNew);
-  if (e.flags & kAlways) {
-    if (!fresh) return 0;
-    e.flags &= static_cast<uint8_t>(~kAlways);
-  }
-  // Where nothing else has changed only a failing addition tells that the file is still the same.
-  int error = ENOENT;
-  if (e.told != 0 && e.told != e.wanted) {
-    counters.add(Counter::controls);
-    error = modify_number(queue, fd, e);
-  }
-  if (error == ENOENT) error = add(queue, counters, fd, e);  // it is new, or was closed
-  if (error == EPERM) return make_always(fd, e);
-  if (!error) e.told = e.wanted;
-  return error;
-}
-
-int Watches::add(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
+[[gnu::noinline]] int Watches::add(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
   const uint32_t before = e.generation++;
   e.flags &= static_cast<uint8_t>(~kSuspect);
   counters.add(Counter::controls);
   const int error = add_number(queue, fd, e);
   if (error != EEXIST) return error;
   // The same file still, registered as before or with another mask; or a source's.
-  if (e.told == e.wanted && !(e.wanted & kEdge) && !Descriptors::Entry(descriptors_, fd).owner()) {
+  const bool sources = descriptors_.any() && Descriptors::Entry(descriptors_, fd).owner();
+  if (e.told == e.wanted && !(e.wanted & kEdge) && !sources) {
     e.generation = before;
     return 0;
   }
   counters.add(Counter::controls);
   return modify_number(queue, fd, e);
-}
-
-// Where a source has the number, and its file, that is EEXIST.
-int Watches::add_number(Queue &queue, int fd, const Entry &e) noexcept {
-  Descriptors::Entry number(descriptors_, fd);
-  const int error = control(queue, fd, e, true);
-  if (!error && number.owner()) {  // that source's file was closed, or its registration would be in the way
-    replaced_ = number.owner();
-    number.set_owner(0);
-  }
-  return error;
-}
-
-// Of what the kernel knows under this number: that must not be a source's.
-int Watches::modify_number(Queue &queue, int fd, const Entry &e) noexcept {
-  const Descriptors::Entry number(descriptors_, fd);
-  return number.owner() ? EEXIST : control(queue, fd, e, false);
-}
-
-// Requires: the number's lock.
-int Watches::control(Queue &queue, int fd, const Entry &e, bool add) noexcept {
-  const uint32_t interest = e.wanted & static_cast<uint8_t>(~kEdge);
-  const Trigger t = e.wanted & kEdge ? Trigger::edge : Trigger::level;
-  return errno_of(add ? queue.arm(fd, handle_of(fd, e), interest, t) : queue.rearm(fd, handle_of(fd, e), interest, t));
 }
 
 // Its finalizer may run here, and make wishes.
