@@ -197,8 +197,9 @@ void ev_timer_again(struct ev_loop *loop, ev_timer *w) EV_NOEXCEPT {
       ev_timer_stop(loop, w);
       return;
     }
+    const ev_tstamp before = w->at;
     w->at = loop->mn_now + w->repeat;
-    loop->timers.update(w);
+    loop->timers.update(w, before);
   } else if (w->repeat != 0) {
     w->at = w->repeat;
     ev_timer_start(loop, w);

@@ -11,9 +11,10 @@ namespace {
 static_assert(int{EV_READ} == int{TORQUE_READ} && int{EV_WRITE} << 1 == int{TORQUE_WRITE});
 uint32_t to_torque(int events) { return static_cast<uint32_t>((events & EV_READ) | (events & EV_WRITE) << 1); }
 // A descriptor in error, or hung up, is ready for everything.
-int from_torque(uint32_t events) {
-  const auto e = static_cast<int>(events);
-  return e & (TORQUE_ERROR | TORQUE_CLOSED) ? EV_READ | EV_WRITE : (e & TORQUE_READ) | (e & TORQUE_WRITE) >> 1;
+inline int from_torque(uint32_t events) {
+  if (events & (TORQUE_ERROR | TORQUE_CLOSED)) [[unlikely]]
+    return EV_READ | EV_WRITE;
+  return static_cast<int>((events & TORQUE_READ) | (events & TORQUE_WRITE) >> 1);
 }
 
 void changed(struct ev_loop *loop, int fd, unsigned char how) {
@@ -23,7 +24,7 @@ void changed(struct ev_loop *loop, int fd, unsigned char how) {
   if (!before) loop->changes.push(fd);
 }
 
-void feed_descriptor(struct ev_loop *loop, int fd, int revents) {
+[[gnu::always_inline]] inline void feed_descriptor(struct ev_loop *loop, int fd, int revents) {
   for (WL w = loop->fds.at[fd].head; w; w = w->next) {
     if (const int events = reinterpret_cast<ev_io *>(w)->events & revents) feed(loop, base(w), events);
   }

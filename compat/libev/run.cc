@@ -68,14 +68,21 @@ uint64_t to_ns(ev_tstamp wait) {
   return wait == 0 ? 0 : static_cast<uint64_t>(wait * 1e9) + 1;
 }
 
-void wait_once(struct ev_loop *loop, uint64_t ns) {
-  const torque_err err = torque_run_once(loop->ctx, ns, nullptr);
-  if (err == TORQUE_ERR_NONE) [[likely]]
-    return;
-  // A child of whose birth nobody told us.
-  if (err != TORQUE_ERR_FORKED) return;
-  revive(loop);
-  (void)torque_run_once(loop->ctx, ns, nullptr);
+// Whether anything came.
+bool wait_once(struct ev_loop *loop, uint64_t ns) {
+  uint64_t told = 0;
+  const torque_err err = torque_run_once(loop->ctx, ns, &told);
+  if (err == TORQUE_ERR_FORKED) [[unlikely]] {
+    // A child of whose birth nobody told us.
+    revive(loop);
+    (void)torque_run_once(loop->ctx, ns, &told);
+  }
+  return told != 0;
+}
+
+// A crowd of timers may have been waited for in vain: the first of them was stopped or put off. That ends no pass.
+bool must_wait_on(struct ev_loop *loop, uint64_t ns) {
+  return ns != 0 && loop->timers.many() && !notify_pending(loop) && loop->timers.came_early(loop->mn_now);
 }
 
 void poll(struct ev_loop *loop, int flags) {
@@ -94,12 +101,16 @@ void poll(struct ev_loop *loop, int flags) {
     }
   }
   ++loop->loop_count;
-  loop->loop_done = kRecursion;
-  wait_once(loop, ns);
-  loop->loop_done = EVBREAK_CANCEL;
+  for (;;) {
+    loop->loop_done = kRecursion;
+    const bool told = wait_once(loop, ns);
+    loop->loop_done = EVBREAK_CANCEL;
+    update_time(loop);
+    if (told || !must_wait_on(loop, ns)) break;
+    ns = to_ns(waiting_time(loop));
+  }
   if (may_block) loop->waiting.store(0, std::memory_order_relaxed);
   if (notify_pending(loop)) feed(loop, &loop->pipe_w, EV_CUSTOM);
-  update_time(loop);
 }
 
 // False: a prepare watcher has broken the loop.

@@ -46,9 +46,15 @@ void Timers::become_many() {
 
 ev_timer *Timers::due_of_many(ev_tstamp now) {
   const uint64_t before = ns(now);
+  if (before == 0) return nullptr;
   void *w;
-  if (before == 0 || !torque_deadlines_pop(wheel_, before - 1, nullptr, &w, nullptr)) return nullptr;
-  return static_cast<ev_timer *>(w);
+  uint64_t when;
+  while (torque_deadlines_pop(wheel_, before - 1, nullptr, &w, &when)) {
+    auto *t = static_cast<ev_timer *>(w);
+    if (when >= ns(t->at)) return t;
+    set(t);  // it was put off meanwhile
+  }
+  return nullptr;
 }
 
 void Timers::shift(ev_tstamp by) {
@@ -73,6 +79,7 @@ void Timers::release() {
   heap_.release();
   if (wheel_) torque_deadlines_free(wheel_);
   wheel_ = nullptr;
+  first_ = nullptr;
   many_ = false;
 }
 

@@ -6,6 +6,8 @@
 
 #include <libtorque/deadlines.h>
 
+#include <utility>
+
 #include "heap.hh"
 
 namespace torque_ev {
@@ -14,7 +16,12 @@ class Timers {
  public:
   static constexpr int kFew = 2048;
 
-  int count() const { return many_ ? static_cast<int>(torque_deadlines_count(wheel_)) : heap_.count(); }
+  int count() const {
+    if (!many_) [[likely]]
+      return heap_.count();
+    return static_cast<int>(torque_deadlines_count(wheel_)) + (first_ != nullptr);
+  }
+  bool many() const { return many_; }
   void insert(ev_timer *w) {
     if (!many_ && heap_.count() < kFew) [[likely]]
       heap_.insert(base(w));
@@ -27,11 +34,12 @@ class Timers {
     else
       remove_many(w);
   }
-  // w->at has changed.
-  void update(ev_timer *w) {
+  // w->at was before, and has changed. Among many a later time is only noticed when the old one has come: mostly it has
+  // been put off again by then.
+  void update(ev_timer *w, ev_tstamp before) {
     if (!many_) [[likely]]
       heap_.update(w->active);
-    else
+    else if (w->at < before)
       set(w);
   }
   // When to wake up: never later than the first is due. Requires: there is one.
@@ -41,7 +49,14 @@ class Timers {
   ev_timer *due(ev_tstamp now) {
     if (!many_) [[likely]]
       return heap_.count() && heap_.top_at() < now ? timer(heap_.top()) : nullptr;
-    return due_of_many(now);
+    return first_ ? std::exchange(first_, nullptr) : due_of_many(now);
+  }
+  // Requires: many. next() has come, and yet none was due before now: it was about one that was stopped or put off, and
+  // is later now.
+  bool came_early(ev_tstamp now) {
+    if (next() > now) return false;
+    if (!first_) first_ = due_of_many(now);
+    return !first_;
   }
   // The one that due() answered, with a later time now.
   void renew(ev_timer *w) {
@@ -70,6 +85,7 @@ class Timers {
 
   Heap heap_;
   torque_deadlines *wheel_;
+  ev_timer *first_;  // taken out of the wheel by came_early() for the next due()
   bool many_;
 };
 
