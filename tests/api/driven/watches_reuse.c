@@ -402,9 +402,9 @@ static void a_queue_that_cannot_be_made_anew_goes_on(void **state) {
 
 static void a_wish_that_was_dropped_stays_so(void **state) {
   struct watched *w = watched_new(*state);
-  struct haunted *h = haunt(w, 0);
   int fd[2];
-  fixture_pair(*state, fd);
+  fixture_pair(*state, fd); /* first, or it would get the ghost's number */
+  struct haunted *h = haunt(w, 0);
   fixture_close(*state, fd[0]);
   wish(w, fd[0], TORQUE_READ, 0);
   (void)pass(w);
