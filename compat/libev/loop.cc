@@ -86,6 +86,7 @@ bool init(struct ev_loop *loop, unsigned flags) {
   const unsigned backend = choose_backend(flags);
   loop->ctx = backend ? open_context(loop) : nullptr;
   loop->backend = loop->ctx ? backend : 0;
+  if (loop->ctx) loop->publisher.open(loop->ctx, TORQUE_BOARD_LIBEV);
   ev_init(&loop->pending_w, [](struct ev_loop *, ev_watcher *, int) {});
   init_pipe_watcher(loop);
   return loop->backend != 0;
@@ -110,6 +111,7 @@ void free_arrays(struct ev_loop *loop) {
 
 void revive(struct ev_loop *loop) {
   while (torque_reinit(loop->ctx)) system_error("(libev) epoll_create");
+  loop->publisher.open(loop->ctx, TORQUE_BOARD_LIBEV);
 }
 
 }  // namespace torque_ev
@@ -144,6 +146,7 @@ void ev_loop_destroy(struct ev_loop *loop) {
   notify_close(loop);
   if (ev_is_active(&loop->timerfd_w)) close(loop->timerfd);
   if (loop->fs_fd >= 0) close(loop->fs_fd);
+  loop->publisher.close(loop->ctx);
   torque_stop(loop->ctx);
   loop->ctx = nullptr;
   free_arrays(loop);

@@ -9,6 +9,7 @@
 
 #include <atomic>
 
+#include "../common/publish.hh"
 #include "../common/stations.hh"
 #include "error.hh"
 #include "ev.hh"
@@ -55,6 +56,7 @@ struct ev_loop {
   ev_tstamp timeout_blocktime;
 
   torque_ctx *ctx;
+  torque_compat::Publisher publisher;
   unsigned backend;
   unsigned origflags;
   int activecnt;

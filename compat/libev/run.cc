@@ -128,6 +128,7 @@ bool pass(struct ev_loop *loop, int flags) {
   if (loop->postfork) adapt_to_fork(loop);
   reify(loop);
   poll(loop, flags);
+  loop->publisher.pass(loop->ctx);
   if (loop->timers.count()) timers_reify(loop);
   if (loop->periodics.count()) periodics_reify(loop);
   if (loop->idleall) idle_reify(loop);

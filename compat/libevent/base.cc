@@ -60,6 +60,7 @@ bool begin(event_base *b, const event_config *c) {
   take_limits(b, c);
   b->method = choose_method(c, environment);
   b->ctx = b->method ? open_context(b) : nullptr;
+  if (b->ctx) b->publisher.open(b->ctx, TORQUE_BOARD_LIBEVENT);
   if (!b->ctx) {
     event_warnx("%s: no event mechanism available", "event_base_new_with_config");
     return false;
@@ -158,6 +159,7 @@ void end(event_base *b, bool finalizers) {
     event_mm_free_(o);
   }
   leave_signals(b);
+  b->publisher.close(b->ctx);
   if (b->ctx) torque_stop(b->ctx);
   for (int i = 0; i < b->nqueues; ++i) TORQUE_EVENT_REQUIRE(!b->queues[i].first);
   if (b->queues) event_mm_free_(b->queues);
@@ -218,6 +220,7 @@ int event_reinit(struct event_base *b) {
   const Locked locked(b);
   b->wake_pending = false;
   if (torque_reinit(b->ctx)) event_errx(1, "%s: could not reinitialize event mechanism", "event_reinit");
+  b->publisher.open(b->ctx, TORQUE_BOARD_LIBEVENT);
   return 0;
 }
 

@@ -11,6 +11,7 @@
 
 #include <atomic>
 
+#include "../common/publish.hh"
 #include "../common/stations.hh"
 #include "lists.hh"
 #include "timeouts.hh"
@@ -63,6 +64,7 @@ enum class Blocking { no, yes, unless_finalizing, even_if_finalizing };
 
 struct event_base {
   torque_ctx *ctx;
+  torque_compat::Publisher publisher;
   const torque_event::Method *method;
   int flags;
 

@@ -148,9 +148,11 @@ int wait(event_base *b, uint64_t ns) {
   torque_err err = torque_run_once(b->ctx, ns, nullptr);
   if (err == TORQUE_ERR_FORKED) {  // a child that was not told of its birth
     err = torque_reinit(b->ctx);
+    b->publisher.open(b->ctx, TORQUE_BOARD_LIBEVENT);
     if (!err) err = torque_run_once(b->ctx, ns, nullptr);
   }
   b->wake_pending = false;
+  b->publisher.pass(b->ctx);
   if (err) {
     event_warnx("event_base_loop: %s", torque_errstr(err));
     return -1;
