@@ -9,8 +9,8 @@
 
 #include <atomic>
 
-#include "../common/publish.hh"
-#include "../common/stations.hh"
+#include "common/publish.hh"
+#include "common/stations.hh"
 #include "error.hh"
 #include "ev.hh"
 #include "heap.hh"

@@ -11,8 +11,8 @@
 #include <cerrno>
 #include <csignal>
 
-#include "../common/fork_lock.hh"
-#include "../common/stations.hh"
+#include "common/fork_lock.hh"
+#include "common/stations.hh"
 #include "loop.hh"
 
 namespace torque_ev {

@@ -11,8 +11,8 @@
 
 #include <atomic>
 
-#include "../common/publish.hh"
-#include "../common/stations.hh"
+#include "common/publish.hh"
+#include "common/stations.hh"
 #include "lists.hh"
 #include "timeouts.hh"
 

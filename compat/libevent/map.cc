@@ -52,6 +52,8 @@ int wish(event_base *b, int fd, short before, short now, bool edge) {
   // A number that nobody watched may have been closed meanwhile.
   if (!before) flags |= TORQUE_WATCH_NEW;
   if (!before && b->method->features & EV_FEATURE_O1) flags |= TORQUE_WATCH_NOW;
+  // Mostly there is room for what is to be written, and when it has been written the wish is gone.
+  if (before && now & ~before & EV_WRITE && !edge) flags |= TORQUE_WATCH_PEEK;
   const torque_err err = torque_watch(b->ctx, fd, to_torque(now), flags);
   if (!err) return 0;
   errno = err > TORQUE_ERR_SYSCALL ? err - TORQUE_ERR_SYSCALL : ENOMEM;

@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <csignal>
 
-#include "../common/fork_lock.hh"
+#include "common/fork_lock.hh"
 #include "base.hh"
 
 namespace torque_event {

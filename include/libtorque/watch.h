@@ -49,7 +49,11 @@ enum {
   /* Bring a first wish before the kernel at once, so that this call answers what is wrong with the descriptor; regular
    * files are refused (EPERM), and what is refused is dropped. A wish for a number that the kernel knows of waits as
    * always. */
-  TORQUE_WATCH_NOW = 0x4
+  TORQUE_WATCH_NOW = 0x4,
+  /* The descriptor can probably be written to now, and not for long will that be wished: look first (one system call for
+   * all such wishes together), and tell so without registering it. If it cannot be, or the wish stays, it is registered. A
+   * pass that has found something to tell so may leave out the wait. Only for what is watched by level already. */
+  TORQUE_WATCH_PEEK = 0x8
 };
 
 /* From the next wait on tell events of fd (0: nothing; before close() that is optional). Regular files are always ready

@@ -7,7 +7,7 @@ using namespace torque;
 
 namespace {
 constexpr uint32_t kEvents = TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQUE_HANGUP;
-constexpr uint32_t kFlags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE | TORQUE_WATCH_NOW;
+constexpr uint32_t kFlags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE | TORQUE_WATCH_NOW | TORQUE_WATCH_PEEK;
 }  // namespace
 
 extern "C" {

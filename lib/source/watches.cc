@@ -56,6 +56,7 @@ torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
   }
   e.wanted = static_cast<uint8_t>(events | (flags & TORQUE_WATCH_EDGE && events ? kEdge : 0u));
   if (flags & TORQUE_WATCH_NEW) e.flags |= kNew;
+  if (flags & TORQUE_WATCH_PEEK) e.flags |= kPeek;
   return TORQUE_ERR_NONE;
 }
 
@@ -107,18 +108,72 @@ uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
     Entry &e = entries_[static_cast<size_t>(fd)];
     e.flags &= static_cast<uint8_t>(~kChanged);
     // What is not wanted stays registered until it fires: mostly it is closed, or wanted again, before that.
-    if (e.wanted == 0 || (e.wanted == e.told && !(e.flags & kNew))) continue;
-    const int error = bring(queue, counters, fd, e);
-    if (error) {
-      e.wanted = e.told = 0;
-      owner.fn(fd, 0, error, owner.arg);
-      ++told;
+    if (e.wanted == 0 || (e.wanted == e.told && !(e.flags & kNew))) {
+      e.flags &= static_cast<uint8_t>(~(kPeek | kPeeked));
+      continue;
     }
-    if (replaced_) [[unlikely]]
-      retire_replaced();
+    if (e.flags & kPeek && may_peek(e) && peeks_.push({fd, POLLOUT, 0})) continue;
+    told += flush_one(queue, counters, fd);
   }
   for (size_t i = n; i < changed_.size(); ++i) changed_[i - n] = changed_[i];
   changed_.truncate(changed_.size() - n);
+  if (!peeks_.empty()) told += peek(queue, counters);
+  return told;
+}
+
+uint32_t Watches::flush_one(Queue &queue, Counters &counters, int fd) noexcept {
+  Entry &e = entries_[static_cast<size_t>(fd)];
+  const int error = bring(queue, counters, fd, e);
+  if (error) {
+    e.wanted = e.told = 0;
+    owner.fn(fd, 0, error, owner.arg);
+  }
+  if (replaced_) [[unlikely]]
+    retire_replaced();
+  return error != 0;
+}
+
+// Writing is what is new, and was not told just now.
+bool Watches::may_peek(Entry &e) const noexcept {
+  const bool again = e.flags & kPeeked;
+  e.flags &= static_cast<uint8_t>(~(kPeek | kPeeked));
+  return !again && e.told != 0 && !(e.flags & kAlways) && !((e.wanted | e.told) & kEdge) &&
+         e.wanted & TORQUE_WRITE && !(e.told & TORQUE_WRITE);
+}
+
+// Leaves in peeks_ what is ready; the rest is registered.
+uint32_t Watches::peek(Queue &queue, Counters &counters) noexcept {
+  const int any = ::poll(peeks_.begin(), static_cast<nfds_t>(peeks_.size()), 0);
+  uint32_t told = 0;
+  size_t ready = 0;
+  for (size_t i = 0; i < peeks_.size(); ++i) {
+    const pollfd p = peeks_[i];
+    Entry &e = entries_[static_cast<size_t>(p.fd)];
+    const bool told_so = any > 0 && p.revents && !(p.revents & POLLNVAL);
+    if (told_so && (e.flags & kChanged || changed_.push(p.fd))) {
+      e.flags |= kChanged | kPeeked;
+      peeks_[ready++] = p;
+    } else {
+      told += flush_one(queue, counters, p.fd);
+    }
+  }
+  peeks_.truncate(ready);
+  return told;
+}
+
+uint32_t Watches::tell_peeked() noexcept {
+  uint32_t told = 0;
+  for (size_t i = 0; i < peeks_.size(); ++i) {
+    const pollfd p = peeks_[i];
+    const Entry &e = entries_[static_cast<size_t>(p.fd)];
+    if (!(e.wanted & TORQUE_WRITE)) continue;  // changed during the wait
+    const uint32_t error = p.revents & POLLERR ? uint32_t{TORQUE_ERROR} : 0u;
+    const uint32_t closed = p.revents & POLLHUP ? uint32_t{TORQUE_CLOSED} : 0u;
+    const uint32_t write = p.revents & POLLOUT ? uint32_t{TORQUE_WRITE} : 0u;
+    owner.fn(p.fd, write | error | closed, 0, owner.arg);
+    ++told;
+  }
+  peeks_.clear();
   return told;
 }
 
@@ -224,6 +279,7 @@ void Watches::start_over() noexcept {
     e.flags |= kChanged;
     (void)changed_.push(static_cast<int>(i));  // there is room
   }
+  peeks_.clear();
   start_over_ = false;
 }
 

@@ -7,6 +7,8 @@
 // Thread: the one that runs the context, or whoever holds the lock that the hooks around the wait give up.
 #pragma once
 
+#include <poll.h>
+
 #include "base/vec.hh"
 #include "libtorque/watch.h"
 #include "queue/queue.hh"
@@ -31,7 +33,7 @@ class Watches {
   static_assert(Descriptors::kEnd <= int64_t{kMark});
 
   Watches(const Alloc &alloc, Descriptors &table) noexcept
-      : descriptors_(table), entries_(alloc), changed_(alloc), always_(alloc) {}
+      : descriptors_(table), entries_(alloc), changed_(alloc), always_(alloc), peeks_(alloc) {}
   Watches(const Watches &) = delete;
   Watches &operator=(const Watches &) = delete;
 
@@ -67,6 +69,9 @@ class Watches {
     return arrived_otherwise(handle, events, queue, counters);
   }
   uint32_t tell_always() noexcept;
+  // Whether the flush has found some that are ready without the kernel's having been told of them.
+  bool any_peeked() const noexcept { return !peeks_.empty(); }
+  uint32_t tell_peeked() noexcept;
 
   // An event came from a registration that has lost its number: only a new queue gets rid of it.
   bool must_start_over() const noexcept { return start_over_; }
@@ -92,6 +97,8 @@ class Watches {
   static constexpr uint8_t kAlways = 0x4;   // a regular file; it is in always_
   static constexpr uint8_t kListed = 0x8;   // it is in always_, perhaps no longer rightly
   static constexpr uint8_t kSuspect = 0x10;  // it fired, and could not be taken out
+  static constexpr uint8_t kPeek = 0x20;     // TORQUE_WATCH_PEEK
+  static constexpr uint8_t kPeeked = 0x40;   // told so in the last pass: if it is still wished, it is registered
 
   static uint64_t handle_of(int fd, const Entry &e) noexcept {
     return uint64_t{e.generation} << 32 | kMark | static_cast<uint32_t>(fd);
@@ -100,6 +107,9 @@ class Watches {
     return static_cast<int>(static_cast<uint32_t>(handle) & ~static_cast<uint32_t>(kMark));
   }
   uint32_t flush_changes(Queue &, Counters &) noexcept;
+  uint32_t flush_one(Queue &, Counters &, int fd) noexcept;
+  bool may_peek(Entry &) const noexcept;
+  uint32_t peek(Queue &, Counters &) noexcept;
   int bring(Queue &, Counters &, int fd, Entry &) noexcept;
   int add(Queue &, Counters &, int fd, Entry &) noexcept;
   static int control(Queue &, int fd, const Entry &, bool add) noexcept;
@@ -114,6 +124,7 @@ class Watches {
   Vec<Entry> entries_;  // by number
   Vec<int> changed_;
   Vec<int> always_;
+  Vec<pollfd> peeks_;      // from the flush to the telling
   uint64_t replaced_ = 0;  // a source whose number turned out to be another file's, which is watched
   bool start_over_ = false;
 };

@@ -169,16 +169,23 @@ uint64_t Worker::watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeo
   }
   uint64_t told = w.flush(queue, counters);
   uint64_t wait = timeout_ns;
+  // What was found without waiting is told at once; but not twice running, so that nobody is kept from being heard.
+  const bool peeked = w.any_peeked();
+  const bool deaf = peeked && !was_deaf_;
+  was_deaf_ = deaf;
   if (wait) {
-    if (w.any_always() || domain.has_work() || context_.stopping.load(std::memory_order_seq_cst)) wait = 0;
+    if (peeked || w.any_always() || domain.has_work() || context_.stopping.load(std::memory_order_seq_cst)) wait = 0;
     else wait = until_deadline(wait);
     if (wait) counters.add(Counter::sleeps);
   }
-  counters.add(Counter::waits);
   counters.add(Counter::rounds);
-  if (w.owner.before) w.owner.before(w.owner.hook_arg);
-  const uint32_t n = queue.wait(events, room, wait);
-  if (w.owner.after) w.owner.after(w.owner.hook_arg);
+  uint32_t n = 0;
+  if (!deaf) {
+    counters.add(Counter::waits);
+    if (w.owner.before) w.owner.before(w.owner.hook_arg);
+    n = queue.wait(events, room, wait);
+    if (w.owner.after) w.owner.after(w.owner.hook_arg);
+  }
 
   uint32_t watched = 0;
   for (uint32_t i = 0; i < n; ++i) {
@@ -187,6 +194,7 @@ uint64_t Worker::watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeo
     told += w.arrived(events[i].handle, events[i].events, queue, counters);
   }
   counters.add(Counter::events, watched);
+  if (peeked) told += w.tell_peeked();
   if (w.any_always()) told += w.tell_always();
   if (watched != n || domain.has_work() || domain.timers.any()) told += serve_sources(breaks, events, n);
   if (events == nested) domain.woke_up();

@@ -65,6 +65,7 @@ class Worker {
   Ready *events_ = nullptr;
   uint64_t horizon_ = 0;  // see timers_due_by()
   uint64_t owed_ = 0;
+  bool was_deaf_ = false;  // the pass before did not ask the kernel
   bool behind_ = false;    // timers may be due that were not judged yet
   uint32_t haunted_ = 0;   // rounds in a row that brought stale events only
   uint32_t depth_ = 0;  // nested rounds; those beyond the first bring their own events

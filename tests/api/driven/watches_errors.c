@@ -82,7 +82,7 @@ static void wishes_that_make_no_sense(void **state) {
   assert_int_equal(torque_watch(ctx, INT32_MAX, TORQUE_READ, 0), TORQUE_ERR_INVAL);
   assert_int_equal(torque_watch(ctx, 1 << 30, TORQUE_READ, 0), TORQUE_ERR_INVAL);
   const uint32_t good_events = TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQUE_HANGUP;
-  const uint32_t good_flags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE | TORQUE_WATCH_NOW;
+  const uint32_t good_flags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE | TORQUE_WATCH_NOW | TORQUE_WATCH_PEEK;
   for (uint32_t bit = 1; bit; bit <<= 1) {
     if (!(good_events & bit)) assert_int_equal(torque_watch(ctx, fd[0], bit | TORQUE_WRITE, 0), TORQUE_ERR_INVAL);
     if (!(good_flags & bit)) assert_int_equal(torque_watch(ctx, fd[0], TORQUE_WRITE, bit), TORQUE_ERR_INVAL);
