@@ -100,7 +100,7 @@ class Slicer:
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         line = self.process.stdout.readline()
-        if not line:
+        if not line.endswith("}\n"):
             raise RuntimeError(f"{PROGRAM} ended with {self.process.wait()}")
         return json.loads(line)
 
