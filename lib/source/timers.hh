@@ -10,7 +10,7 @@
 #include "base/fd.hh"
 #include "base/mutex.hh"
 #include "source/slot.hh"
-#include "timer/wheel.hh"
+#include "timer/lazy_wheel.hh"
 
 namespace torque {
 
@@ -73,7 +73,7 @@ class Timers {
   Mutex &lock_for_fork() noexcept { return lock_; }
 
  private:
-  using Wheel1 = Wheel<ResolveDeadline>;
+  using Wheel1 = LazyWheel<ResolveDeadline>;
   Wheel1 &wheel_of(const Slot &s) noexcept REQUIRES(lock_) { return s.traits.get() & kWall ? wall_ : monotonic_; }
   uint64_t renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept REQUIRES(lock_);
   bool noticed(uint64_t due) noexcept REQUIRES(lock_);
