@@ -221,7 +221,8 @@ int event_reinit(struct event_base *b) {
   b->wake_pending = false;
   if (torque_reinit(b->ctx)) event_errx(1, "%s: could not reinitialize event mechanism", "event_reinit");
   b->publisher.open(b->ctx, TORQUE_BOARD_LIBEVENT);
-  return 0;
+  forget_signals(b);  // the parent tells them
+  return bring_again(b);
 }
 
 int evthread_make_base_notifiable(struct event_base *b) {

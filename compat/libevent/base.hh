@@ -168,6 +168,7 @@ int add_io(event_base *b, event *e);  // -1, 0: nothing changed, 1
 int del_io(event_base *b, event *e);
 void active_io(event_base *b, int fd, short what);
 void told(int32_t fd, uint32_t events, int32_t error, void *base);
+int bring_again(event_base *b);  // before another kernel queue; -1: not all
 void free_map(event_base *b);
 
 // ---- signals ----
@@ -177,6 +178,7 @@ void active_signal(event_base *b, int signum, int ncalls);
 void init_signals(event_base *b);
 void begin_to_loop(event_base *b);
 void collect_signals(event_base *b);  // after a wait
+void forget_signals(event_base *b);  // that have come and were not told
 void leave_signals(event_base *b);
 
 // ---- timeouts ----

@@ -98,6 +98,15 @@ int del_io(event_base *b, event *e) {
   return wish(b, fd, before, now, e->ev_events & EV_ET) ? -1 : 1;
 }
 
+int bring_again(event_base *b) {
+  int r = 0;
+  for (int fd = 0; fd < b->fds_room; ++fd) {
+    const Descriptor &d = b->fds[fd];
+    if (d.events.first && wanted(d) && wish(b, fd, 0, wanted(d), d.events.first->ev_events & EV_ET)) r = -1;
+  }
+  return r;
+}
+
 void active_io(event_base *b, int fd, short what) {
   if (fd < 0 || fd >= b->fds_room) return;
   for (event *e = b->fds[fd].events.first; e; e = EventList::next(e)) {

@@ -104,6 +104,12 @@ void collect_signals(event_base *b) {
   if (b->caught.load(std::memory_order_relaxed) && b->caught.exchange(false)) activate(b, &b->signal_teller);
 }
 
+void forget_signals(event_base *b) {
+  b->caught.store(false);
+  for (auto &n : b->arrivals) n.store(0);
+  cancel(b, &b->signal_teller, false);
+}
+
 int add_signal(event_base *b, event *e) {
   const int signum = e->ev_fd;
   if (signum < 0 || signum >= kSignals) return -1;
