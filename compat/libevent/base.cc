@@ -32,7 +32,7 @@ torque_ctx *open_context(event_base *b) {
   torque_config_free(config);
   if (err) {
     errno = err > TORQUE_ERR_SYSCALL ? err - TORQUE_ERR_SYSCALL : ENOMEM;
-    event_warn("epoll_create");
+    log_warn("epoll_create");
     return nullptr;
   }
   if (!torque_watch_init(ctx, told, b)) return ctx;
@@ -51,7 +51,7 @@ void take_limits(event_base *b, const event_config *c) {
 bool begin(event_base *b, const event_config *c) {
   const bool environment = !(c && c->flags & EVENT_BASE_FLAG_IGNORE_ENV);
   if (c) b->flags = c->flags;
-  if (environment && evutil_getenv_("EVENT_PRECISE_TIMER")) b->flags |= EVENT_BASE_FLAG_PRECISE_TIMER;
+  if (environment && get_env("EVENT_PRECISE_TIMER")) b->flags |= EVENT_BASE_FLAG_PRECISE_TIMER;
   timeval now;
   get_time(b, &now);
   b->running_priority = -1;
@@ -62,10 +62,10 @@ bool begin(event_base *b, const event_config *c) {
   b->ctx = b->method ? open_context(b) : nullptr;
   if (b->ctx) b->publisher.open(b->ctx, TORQUE_BOARD_LIBEVENT);
   if (!b->ctx) {
-    event_warnx("%s: no event mechanism available", "event_base_new_with_config");
+    log_warnx("%s: no event mechanism available", "event_base_new_with_config");
     return false;
   }
-  if (evutil_getenv_("EVENT_SHOW_METHOD")) event_msgx("libevent using: %s", b->method->name);
+  if (get_env("EVENT_SHOW_METHOD")) log_msgx("libevent using: %s", b->method->name);
   return event_base_priority_init(b, 1) == 0;
 }
 
@@ -85,7 +85,7 @@ void run_finalizer(event_callback *c) {
     case kFinalizeEventAndFree: {
       const bool to_be_freed = c->evcb_closure == kFinalizeEventAndFree;
       c->evcb_cb_union.evcb_evfinalize(event_of(c), c->evcb_arg);
-      if (to_be_freed) event_mm_free_(c);
+      if (to_be_freed) mm_free(c);
       break;
     }
     case kFinalizeCallback: c->evcb_cb_union.evcb_cbfinalize(c, c->evcb_arg); break;
@@ -139,16 +139,16 @@ void delete_events(event_base *b) {
       next = TimeoutList::next(e);
       if (!has(e, EVLIST_INTERNAL)) event_del(e);
     }
-    event_mm_free_(c);
+    mm_free(c);
   }
-  if (b->common) event_mm_free_(b->common);
+  if (b->common) mm_free(b->common);
   b->ncommon = 0;
 }
 
 void end(event_base *b, bool finalizers) {
   if (!b) b = event_global_current_base_;
   if (!b) {
-    event_warnx("%s: no base to free", "event_base_free_");
+    log_warnx("%s: no base to free", "event_base_free_");
     return;
   }
   delete_events(b);
@@ -156,19 +156,19 @@ void end(event_base *b, bool finalizers) {
   }
   while (Once *o = b->onces) {
     b->onces = o->next;
-    event_mm_free_(o);
+    mm_free(o);
   }
   leave_signals(b);
   b->publisher.close(b->ctx);
   if (b->ctx) torque_stop(b->ctx);
   for (int i = 0; i < b->nqueues; ++i) TORQUE_EVENT_REQUIRE(!b->queues[i].first);
-  if (b->queues) event_mm_free_(b->queues);
+  if (b->queues) mm_free(b->queues);
   free_map(b);
   b->timeouts.release();
   if (b->lock && evthread_lock_fns_.free) evthread_lock_fns_.free(b->lock, 0);
   if (b->done) evthread_cond_fns_.free_condition(b->done);
   if (b == event_global_current_base_) event_global_current_base_ = nullptr;
-  event_mm_free_(b);
+  mm_free(b);
 }
 
 int raise(int *max, int clear) {
@@ -180,7 +180,7 @@ int raise(int *max, int clear) {
 }  // namespace
 
 void broken(const char *what, const char *where, int line) {
-  event_errx(kAbort, "%s:%d: Assertion %s failed", where, line, what);
+  die(kAbort, "%s:%d: Assertion %s failed", where, line, what);
 }
 
 }  // namespace torque_event
@@ -191,9 +191,9 @@ extern "C" {
 
 struct event_base *event_base_new_with_config(const struct event_config *c) {
   too_late_for_debug_mode();
-  auto *b = static_cast<event_base *>(event_mm_calloc_(1, sizeof(event_base)));
+  auto *b = static_cast<event_base *>(mm_calloc(1, sizeof(event_base)));
   if (!b) {
-    event_warn("%s: calloc", "event_base_new_with_config");
+    log_warn("%s: calloc", "event_base_new_with_config");
     return nullptr;
   }
   if (!begin(b, c)) {
@@ -219,7 +219,7 @@ void event_base_free_nofinalize(struct event_base *b) { end(b, false); }
 int event_reinit(struct event_base *b) {
   const Locked locked(b);
   b->wake_pending = false;
-  if (torque_reinit(b->ctx)) event_errx(1, "%s: could not reinitialize event mechanism", "event_reinit");
+  if (torque_reinit(b->ctx)) die(1, "%s: could not reinitialize event mechanism", "event_reinit");
   b->publisher.open(b->ctx, TORQUE_BOARD_LIBEVENT);
   forget_signals(b);  // the parent tells them
   return bring_again(b);
@@ -236,12 +236,12 @@ int event_base_priority_init(struct event_base *b, int n) {
   const Locked locked(b);
   if (b->active_count || n < 1 || n >= kPrioritiesMax) return -1;
   if (n == b->nqueues) return 0;
-  auto *queues = static_cast<Queue *>(event_mm_calloc_(static_cast<size_t>(n), sizeof(Queue)));
+  auto *queues = static_cast<Queue *>(mm_calloc(static_cast<size_t>(n), sizeof(Queue)));
   if (!queues) {
-    event_warn("%s: calloc", "event_base_priority_init");
+    log_warn("%s: calloc", "event_base_priority_init");
     return -1;
   }
-  if (b->queues) event_mm_free_(b->queues);
+  if (b->queues) mm_free(b->queues);
   for (int i = 0; i < n; ++i) queues[i].init();
   b->queues = queues;
   b->nqueues = n;

@@ -26,7 +26,7 @@ void finalize(event_base *b, event_callback *c, Finalizer fn) {
 int finalize(event *e, event_finalize_callback_fn fn, Closure closure) {
   event_base *b = e->ev_base;
   if (!b) {
-    event_warnx("%s: event has no event_base set.", "event_finalize_impl_");
+    log_warnx("%s: event has no event_base set.", "event_finalize_impl_");
     return -1;
   }
   const Locked locked(b);

@@ -54,9 +54,9 @@ CommonTimeout *find_common(event_base *b, const timeval &duration) {
 bool make_common_room(event_base *b) {
   if (b->ncommon < b->common_room) return true;
   const int room = b->common_room ? 2 * b->common_room : 16;
-  void *p = event_mm_realloc_(b->common, static_cast<size_t>(room) * sizeof *b->common);
+  void *p = mm_realloc(b->common, static_cast<size_t>(room) * sizeof *b->common);
   if (!p) {
-    event_warn("%s: realloc", "event_base_init_common_timeout");
+    log_warn("%s: realloc", "event_base_init_common_timeout");
     return false;
   }
   b->common = static_cast<CommonTimeout **>(p);
@@ -66,14 +66,14 @@ bool make_common_room(event_base *b) {
 
 CommonTimeout *make_common(event_base *b, const timeval &duration) {
   if (b->ncommon == kCommonMax) {
-    event_warnx("%s: Too many common timeouts already in use; we only support %d per event_base",
+    log_warnx("%s: Too many common timeouts already in use; we only support %d per event_base",
                 "event_base_init_common_timeout", kCommonMax);
     return nullptr;
   }
   if (!make_common_room(b)) return nullptr;
-  auto *c = static_cast<CommonTimeout *>(event_mm_calloc_(1, sizeof(CommonTimeout)));
+  auto *c = static_cast<CommonTimeout *>(mm_calloc(1, sizeof(CommonTimeout)));
   if (!c) {
-    event_warn("%s: calloc", "event_base_init_common_timeout");
+    log_warn("%s: calloc", "event_base_init_common_timeout");
     return nullptr;
   }
   c->events.init();

@@ -28,7 +28,7 @@ bool is_disabled(const char *name) {
   char variable[32];
   std::snprintf(variable, sizeof variable, "EVENT_NO%s", name);
   for (char *c = variable; *c; ++c) *c = *c >= 'a' && *c <= 'z' ? static_cast<char>(*c - 'a' + 'A') : *c;
-  return evutil_getenv_(variable) != nullptr;
+  return get_env(variable) != nullptr;
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ const Method *torque_event::choose_method(const event_config *config, bool look_
     if (config && (m.features & config->features) != config->features) continue;
     if (look_at_environment && is_disabled(m.name)) continue;
     const bool by_flag = config && config->flags & EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST;
-    const bool by_environment = look_at_environment && evutil_getenv_("EVENT_EPOLL_USE_CHANGELIST");
+    const bool by_environment = look_at_environment && get_env("EVENT_EPOLL_USE_CHANGELIST");
     return &m == kMethods && (by_flag || by_environment) ? &kChangelist : &m;
   }
   return nullptr;
@@ -49,15 +49,15 @@ extern "C" {
 
 const char **event_get_supported_methods(void) {
   static const char **last = nullptr;
-  auto **names = static_cast<const char **>(event_mm_calloc_(kCount + 1, sizeof(char *)));
+  auto **names = static_cast<const char **>(mm_calloc(kCount + 1, sizeof(char *)));
   if (!names) return nullptr;
   for (size_t i = 0; i < kCount; ++i) names[i] = kMethods[i].name;
-  if (last) event_mm_free_(last);
+  if (last) mm_free(last);
   return last = names;
 }
 
 struct event_config *event_config_new(void) {
-  auto *c = static_cast<event_config *>(event_mm_calloc_(1, sizeof(event_config)));
+  auto *c = static_cast<event_config *>(mm_calloc(1, sizeof(event_config)));
   if (!c) return nullptr;
   c->max_dispatch_interval.tv_sec = -1;
   c->max_dispatch_callbacks = INT_MAX;
@@ -68,10 +68,10 @@ struct event_config *event_config_new(void) {
 void event_config_free(struct event_config *c) {
   while (event_config::Avoided *a = c->avoided) {
     c->avoided = a->next;
-    event_mm_free_(a->method);
-    event_mm_free_(a);
+    mm_free(a->method);
+    mm_free(a);
   }
-  event_mm_free_(c);
+  mm_free(c);
 }
 
 int event_config_set_flag(struct event_config *c, int flag) {
@@ -81,11 +81,11 @@ int event_config_set_flag(struct event_config *c, int flag) {
 }
 
 int event_config_avoid_method(struct event_config *c, const char *method) {
-  auto *a = static_cast<event_config::Avoided *>(event_mm_malloc_(sizeof(event_config::Avoided)));
+  auto *a = static_cast<event_config::Avoided *>(mm_malloc(sizeof(event_config::Avoided)));
   if (!a) return -1;
-  a->method = event_mm_strdup_(method);
+  a->method = mm_strdup(method);
   if (!a->method) {
-    event_mm_free_(a);
+    mm_free(a);
     return -1;
   }
   a->next = c->avoided;

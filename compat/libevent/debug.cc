@@ -41,7 +41,7 @@ Known **find(const event *e) {
 }
 
 [[noreturn]] void complain(const char *format, const char *where, const event *e) {
-  event_errx(kAbort, format, where, static_cast<const void *>(e), static_cast<unsigned>(e->ev_events),
+  die(kAbort, format, where, static_cast<const void *>(e), static_cast<unsigned>(e->ev_events),
              static_cast<int>(e->ev_fd), static_cast<unsigned>(e->ev_evcallback.evcb_flags));
 }
 
@@ -69,8 +69,8 @@ void note_setup(const event *e) {
   const DebugLocked locked;
   Known **at = find(e);
   if (!*at) {
-    auto *k = static_cast<Known *>(event_mm_malloc_(sizeof(Known)));
-    if (!k) event_errx(1, "Out of memory in debugging code");
+    auto *k = static_cast<Known *>(mm_malloc(sizeof(Known)));
+    if (!k) die(1, "Out of memory in debugging code");
     *k = {nullptr, e, false};
     *at = k;
   }
@@ -85,7 +85,7 @@ void note_teardown(const event *e) {
   Known **at = find(e);
   if (Known *k = *at) {
     *at = k->next;
-    event_mm_free_(k);
+    mm_free(k);
   }
 }
 
@@ -120,7 +120,7 @@ void assert_nonblocking(int fd) {
 int setup_debug_lock(int enable) {
   debug_lock = evthread_setup_global_lock_(debug_lock, 0, enable);
   if (debug_lock) return 0;
-  event_warn("Couldn't allocate %s", "event_debug_map_lock_");
+  log_warn("Couldn't allocate %s", "event_debug_map_lock_");
   return -1;
 }
 
@@ -130,7 +130,7 @@ void end_debug_mode() {
     for (Known *&chain : chains) {
       while (Known *k = chain) {
         chain = k->next;
-        event_mm_free_(k);
+        mm_free(k);
       }
     }
   }
@@ -148,9 +148,9 @@ using namespace torque_event;
 extern "C" {
 
 void event_enable_debug_mode(void) {
-  if (event_debug_mode_on_) event_errx(1, "%s was called twice!", "event_enable_debug_mode");
+  if (event_debug_mode_on_) die(1, "%s was called twice!", "event_enable_debug_mode");
   if (too_late) {
-    event_errx(1, "%s must be called *before* creating any events or event_bases", "event_enable_debug_mode");
+    die(1, "%s must be called *before* creating any events or event_bases", "event_enable_debug_mode");
   }
   event_debug_mode_on_ = 1;
 }
@@ -163,7 +163,7 @@ int event_global_setup_locks_(const int enable) {
 
 void libevent_global_shutdown(void) {
   end_debug_mode();
-  evutil_free_globals_();
+  if (evutil_free_globals_) evutil_free_globals_();
 }
 
 }  // extern "C"

@@ -202,7 +202,7 @@ namespace {
 int del_locked(event *e, Blocking how) {
   event_base *b = e->ev_base;
   if (!b) {
-    event_warnx("%s: event has no event_base set.", "event_del_");
+    log_warnx("%s: event has no event_base set.", "event_del_");
     return -1;
   }
   const Locked locked(b);
@@ -232,7 +232,7 @@ int event_assign(struct event *e, struct event_base *b, evutil_socket_t fd, shor
   e->ev_.ev_signal.ev_pncalls = nullptr;
   if (events & EV_SIGNAL) {
     if (events & kIo) {
-      event_warnx("%s: EV_SIGNAL is not compatible with EV_READ, EV_WRITE or EV_CLOSED", "event_assign");
+      log_warnx("%s: EV_SIGNAL is not compatible with EV_READ, EV_WRITE or EV_CLOSED", "event_assign");
       return -1;
     }
     e->ev_evcallback.evcb_closure = kSignal;
@@ -249,17 +249,17 @@ int event_assign(struct event *e, struct event_base *b, evutil_socket_t fd, shor
 }
 
 struct event *event_new(struct event_base *b, evutil_socket_t fd, short events, event_callback_fn fn, void *arg) {
-  auto *e = static_cast<event *>(event_mm_malloc_(sizeof(event)));
+  auto *e = static_cast<event *>(mm_malloc(sizeof(event)));
   if (!e) return nullptr;
   if (event_assign(e, b, fd, events, fn, arg) == 0) return e;
-  event_mm_free_(e);
+  mm_free(e);
   return nullptr;
 }
 
 void event_free(struct event *e) {
   event_del(e);
   note_teardown(e);
-  event_mm_free_(e);
+  mm_free(e);
 }
 
 void event_debug_unassign(struct event *e) {
@@ -287,7 +287,7 @@ int event_priority_set(struct event *e, int priority) {
 
 int event_add(struct event *e, const struct timeval *tv) {
   if (!e->ev_base) {
-    event_warnx("%s: event has no event_base set.", "event_add");
+    log_warnx("%s: event has no event_base set.", "event_add");
     return -1;
   }
   const Locked locked(e->ev_base);
@@ -301,7 +301,7 @@ int event_del_noblock(struct event *e) { return del_locked(e, Blocking::no); }
 int event_remove_timer(struct event *e) {
   event_base *b = e->ev_base;
   if (!b) {
-    event_warnx("%s: event has no event_base set.", "event_remove_timer");
+    log_warnx("%s: event has no event_base set.", "event_remove_timer");
     return -1;
   }
   const Locked locked(b);
@@ -314,7 +314,7 @@ int event_remove_timer(struct event *e) {
 
 void event_active(struct event *e, int what, short ncalls) {
   if (!e->ev_base) {
-    event_warnx("%s: event has no event_base set.", "event_active");
+    log_warnx("%s: event has no event_base set.", "event_active");
     return;
   }
   const Locked locked(e->ev_base);
@@ -336,7 +336,7 @@ void event_active_later_(struct event *e, int what) {
 int event_pending(const struct event *e, short events, struct timeval *tv) {
   event_base *b = e->ev_base;
   if (!b) {
-    event_warnx("%s: event has no event_base set.", "event_pending");
+    log_warnx("%s: event has no event_base set.", "event_pending");
     return 0;
   }
   const Locked locked(b);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What stays with the genuine library that this one lies in front of: memory, locks, messages. All of it is looked up by
-// the dynamic linker, and may be missing: in a process that uses no libevent nothing here is called.
+// the dynamic linker, and may be missing: where this is preloaded for nothing, and in a program that was linked with both
+// (--as-needed) and calls nothing but the core.
 //
 // Two genuine libraries (libevent-2.1 and libevent_core-2.1) may be there at once, each with a copy of these: the one
 // that the program's other calls bind to is the right one, and only the linker knows which.
@@ -71,7 +72,19 @@ int event_global_setup_locks_(int enable);
 
 namespace torque_event {
 
-constexpr int kAbort = static_cast<int>(0xdeaddead);  // event_errx() aborts instead of ending the process
+// The genuine library's, or what does without it.
+void *mm_malloc(size_t size);
+void *mm_calloc(size_t count, size_t size);
+void *mm_realloc(void *p, size_t size);
+void mm_free(void *p);
+char *mm_strdup(const char *text);
+const char *get_env(const char *name);  // null in a program with more rights than its user
+[[gnu::format(printf, 1, 2), gnu::cold]] void log_warn(const char *format, ...);  // and what errno says
+[[gnu::format(printf, 1, 2), gnu::cold]] void log_warnx(const char *format, ...);
+[[gnu::format(printf, 1, 2), gnu::cold]] void log_msgx(const char *format, ...);
+[[noreturn, gnu::format(printf, 2, 3), gnu::cold]] void die(int code, const char *format, ...);
+
+constexpr int kAbort = static_cast<int>(0xdeaddead);  // die() aborts instead of ending the process
 
 [[noreturn, gnu::cold]] void broken(const char *what, const char *where, int line);
 #define TORQUE_EVENT_REQUIRE(cond) \

@@ -6,7 +6,7 @@ extern "C" {
 
 struct event_base *event_init(void) {
   event_base *b = event_base_new_with_config(nullptr);
-  if (!b) event_errx(1, "%s: Unable to construct event_base", "event_init");
+  if (!b) torque_event::die(1, "%s: Unable to construct event_base", "event_init");
   return event_global_current_base_ = b;
 }
 

@@ -65,7 +65,7 @@ void call_finalizer(event_base *b, event_callback *c) {
   unlock(b);
   note_teardown(e);
   fn(e, c->evcb_arg);
-  if (to_be_freed) event_mm_free_(e);
+  if (to_be_freed) mm_free(e);
 }
 
 void call(event_base *b, event_callback *c) {
@@ -154,7 +154,7 @@ int wait(event_base *b, uint64_t ns) {
   b->wake_pending = false;
   b->publisher.pass(b->ctx);
   if (err) {
-    event_warnx("event_base_loop: %s", torque_errstr(err));
+    log_warnx("event_base_loop: %s", torque_errstr(err));
     return -1;
   }
   collect_signals(b);
@@ -203,7 +203,7 @@ void once_is_due(evutil_socket_t fd, short events, void *arg) {
     if (o->next) o->next->at = o->at;
   }
   event_debug_unassign(&o->ev);
-  event_mm_free_(o);
+  mm_free(o);
 }
 
 // 1: to be activated at once, 0: to be added, -1: no such event.
@@ -240,7 +240,7 @@ extern "C" {
 int event_base_loop(struct event_base *b, int flags) {
   lock(b);
   if (b->running_loop) {
-    event_warnx("%s: reentrant invocation.  Only one event_base_loop can run on each event_base at once.",
+    log_warnx("%s: reentrant invocation.  Only one event_base_loop can run on each event_base at once.",
                 "event_base_loop");
     unlock(b);
     return -1;
@@ -283,19 +283,19 @@ struct event *event_base_get_running_event(struct event_base *b) {
 int event_base_once(struct event_base *b, evutil_socket_t fd, short events, event_callback_fn fn, void *arg,
                     const struct timeval *tv) {
   if (!b || events & (EV_SIGNAL | EV_PERSIST)) return -1;
-  auto *o = static_cast<Once *>(event_mm_calloc_(1, sizeof(Once)));
+  auto *o = static_cast<Once *>(mm_calloc(1, sizeof(Once)));
   if (!o) return -1;
   o->fn = fn;
   o->arg = arg;
   const int at_once = assign_once(o, b, fd, events, tv);
   if (at_once < 0) {
-    event_mm_free_(o);
+    mm_free(o);
     return -1;
   }
   const Locked locked(b);
   if (at_once) activate(&o->ev, EV_TIMEOUT, 1);
   else if (add(&o->ev, tv, false)) {
-    event_mm_free_(o);
+    mm_free(o);
     return -1;
   }
   o->next = b->onces;

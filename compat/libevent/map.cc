@@ -38,7 +38,7 @@ bool make_room(event_base *b, int fd) {
   int room = b->fds_room ? b->fds_room : 32;
   while (room <= fd) room *= 2;
   if (room > INT_MAX / static_cast<int>(sizeof *b->fds)) return false;
-  void *p = event_mm_realloc_(b->fds, static_cast<size_t>(room) * sizeof *b->fds);
+  void *p = mm_realloc(b->fds, static_cast<size_t>(room) * sizeof *b->fds);
   if (!p) return false;
   b->fds = static_cast<Descriptor *>(p);
   std::memset(static_cast<void *>(b->fds + b->fds_room), 0, static_cast<size_t>(room - b->fds_room) * sizeof *b->fds);
@@ -57,7 +57,7 @@ int wish(event_base *b, int fd, short before, short now, bool edge) {
   const torque_err err = torque_watch(b->ctx, fd, to_torque(now), flags);
   if (!err) return 0;
   errno = err > TORQUE_ERR_SYSCALL ? err - TORQUE_ERR_SYSCALL : ENOMEM;
-  event_warn("Epoll %s(%d) on fd %d failed", before ? "MOD" : "ADD", static_cast<int>(to_torque(now)), fd);
+  log_warn("Epoll %s(%d) on fd %d failed", before ? "MOD" : "ADD", static_cast<int>(to_torque(now)), fd);
   return -1;
 }
 
@@ -70,12 +70,12 @@ int add_io(event_base *b, event *e) {
   Descriptor &d = b->fds[fd];
   const short before = wanted(d);
   if (d.reads == UINT16_MAX || d.writes == UINT16_MAX || d.closes == UINT16_MAX) {
-    event_warnx("Too many events reading or writing on fd %d", fd);
+    log_warnx("Too many events reading or writing on fd %d", fd);
     return -1;
   }
   const event *other = d.events.first;
   if (event_debug_mode_on_ && other && (other->ev_events & EV_ET) != (e->ev_events & EV_ET)) {
-    event_warnx("Tried to mix edge-triggered and non-edge-triggered events on fd %d", fd);
+    log_warnx("Tried to mix edge-triggered and non-edge-triggered events on fd %d", fd);
     return -1;
   }
   const auto now = static_cast<short>(before | (e->ev_events & kIo));
@@ -125,14 +125,14 @@ void told(int32_t fd, uint32_t events, int32_t error, void *base) {
       return;
     }
     errno = error;
-    event_warn("Epoll change on fd %d failed", fd);
+    log_warn("Epoll change on fd %d failed", fd);
     return;
   }
   if (const short what = from_torque(events)) active_io(b, fd, static_cast<short>(edges ? what | EV_ET : what));
 }
 
 void free_map(event_base *b) {
-  if (b->fds) event_mm_free_(b->fds);
+  if (b->fds) mm_free(b->fds);
   b->fds = nullptr;
   b->fds_room = 0;
 }

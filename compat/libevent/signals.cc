@@ -68,7 +68,6 @@ bool begin_to_watch(event_base *b, int signum) {
     errno = ENOMEM;
     return false;
   }
-  b->arrivals[signum].store(0);
   b->station->signals.fetch_or(signal_bit(signum));
   if (install(signum)) return true;
   b->station->signals.fetch_and(~signal_bit(signum));
@@ -116,7 +115,7 @@ int add_signal(event_base *b, event *e) {
   EventList &list = b->signals[signum];
   if (!list.first) {
     if (!begin_to_watch(b, signum)) {
-      event_warn("sigaction");
+      log_warn("sigaction");
       return -1;
     }
   }
@@ -131,7 +130,7 @@ int del_signal(event_base *b, event *e) {
   EventList::remove(e);
   if (b->signals[signum].first) return 1;
   const bool ok = restore(signum);
-  if (!ok) event_warn("sigaction");
+  if (!ok) log_warn("sigaction");
   b->station->signals.fetch_and(~signal_bit(signum));
   return ok ? 1 : -1;
 }

@@ -30,7 +30,7 @@ bool Timeouts::reserve() {
   if (n_ >= kFew) return become_many();
   if (n_ < room_) return true;
   const unsigned room = room_ ? 2 * room_ : 8;
-  void *p = event_mm_realloc_(heap_, room * sizeof *heap_);
+  void *p = mm_realloc(heap_, room * sizeof *heap_);
   if (!p) return false;
   heap_ = static_cast<event **>(p);
   room_ = room;
@@ -44,7 +44,7 @@ void Timeouts::insert(event *e) {
 
 void Timeouts::insert_many(event *e) {
   uint32_t id;
-  if (torque_deadlines_add(wheel_, ns(e->ev_timeout), e, &id)) event_errx(1, "event_add: out of memory");
+  if (torque_deadlines_add(wheel_, ns(e->ev_timeout), e, &id)) die(1, "event_add: out of memory");
   e->ev_timeout_pos.min_heap_idx = static_cast<int>(id);
 }
 
@@ -126,7 +126,7 @@ bool Timeouts::is_sound() const {
 }
 
 void Timeouts::release() {
-  if (heap_) event_mm_free_(heap_);
+  if (heap_) mm_free(heap_);
   if (wheel_) torque_deadlines_free(wheel_);
   *this = {};
 }
