@@ -108,11 +108,10 @@ uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
     Entry &e = entries_[static_cast<size_t>(fd)];
     e.flags &= static_cast<uint8_t>(~kChanged);
     // What is not wanted stays registered until it fires: mostly it is closed, or wanted again, before that.
-    if (e.wanted == 0 || (e.wanted == e.told && !(e.flags & kNew))) {
-      e.flags &= static_cast<uint8_t>(~(kPeek | kPeeked));
-      continue;
-    }
-    if (e.flags & kPeek && may_peek(e) && peeks_.push({fd, POLLOUT, 0})) continue;
+    const bool look_first = e.flags & kPeek && may_peek(e);
+    e.flags &= static_cast<uint8_t>(~(kPeek | kPeeked));
+    if (e.wanted == 0 || (e.wanted == e.told && !(e.flags & kNew))) continue;
+    if (look_first && peeks_.push({fd, POLLOUT, 0})) continue;
     told += flush_one(queue, counters, fd);
   }
   for (size_t i = n; i < changed_.size(); ++i) changed_[i - n] = changed_[i];
@@ -134,10 +133,8 @@ uint32_t Watches::flush_one(Queue &queue, Counters &counters, int fd) noexcept {
 }
 
 // Writing is what is new, and was not told just now.
-bool Watches::may_peek(Entry &e) const noexcept {
-  const bool again = e.flags & kPeeked;
-  e.flags &= static_cast<uint8_t>(~(kPeek | kPeeked));
-  return !again && e.told != 0 && !(e.flags & kAlways) && !((e.wanted | e.told) & kEdge) &&
+bool Watches::may_peek(const Entry &e) noexcept {
+  return !(e.flags & (kPeeked | kNew | kAlways)) && e.told != 0 && !((e.wanted | e.told) & kEdge) &&
          e.wanted & TORQUE_WRITE && !(e.told & TORQUE_WRITE);
 }
 
@@ -153,7 +150,7 @@ uint32_t Watches::peek(Queue &queue, Counters &counters) noexcept {
     if (told_so && (e.flags & kChanged || changed_.push(p.fd))) {
       e.flags |= kChanged | kPeeked;
       peeks_[ready++] = p;
-    } else {
+    } else if (!(e.flags & kChanged)) {  // or whoever was told of an error has wished anew
       told += flush_one(queue, counters, p.fd);
     }
   }
@@ -166,7 +163,7 @@ uint32_t Watches::tell_peeked() noexcept {
   for (size_t i = 0; i < peeks_.size(); ++i) {
     const pollfd p = peeks_[i];
     const Entry &e = entries_[static_cast<size_t>(p.fd)];
-    if (!(e.wanted & TORQUE_WRITE)) continue;  // changed during the wait
+    if (!(e.wanted & TORQUE_WRITE) || e.flags & kNew) continue;  // changed during the wait
     const uint32_t error = p.revents & POLLERR ? uint32_t{TORQUE_ERROR} : 0u;
     const uint32_t closed = p.revents & POLLHUP ? uint32_t{TORQUE_CLOSED} : 0u;
     const uint32_t write = p.revents & POLLOUT ? uint32_t{TORQUE_WRITE} : 0u;

@@ -108,7 +108,7 @@ class Watches {
   }
   uint32_t flush_changes(Queue &, Counters &) noexcept;
   uint32_t flush_one(Queue &, Counters &, int fd) noexcept;
-  bool may_peek(Entry &) const noexcept;
+  static bool may_peek(const Entry &) noexcept;
   uint32_t peek(Queue &, Counters &) noexcept;
   int bring(Queue &, Counters &, int fd, Entry &) noexcept;
   int add(Queue &, Counters &, int fd, Entry &) noexcept;
