@@ -11,7 +11,7 @@ import struct
 import threading
 
 import peers
-from support import children, digest, eventually, expect, find
+from support import Missing, children, digest, eventually, expect, find
 
 HERE = pathlib.Path(__file__).parent
 ROOT = os.getuid() == 0
@@ -58,6 +58,14 @@ def reset(connection):
 SECRET = ("-k", "a password", "-m", "chacha20-ietf-poly1305")
 
 
+def comes_back(port):
+    try:
+        with peers.connect(port) as connection:
+            return peers.exchange(connection, b"x") == b"x"
+    except OSError:
+        return False
+
+
 def socks(port, target):
     connection = peers.connect(port)
     connection.sendall(b"\5\1\0")
@@ -67,15 +75,17 @@ def socks(port, target):
     return connection
 
 
-def shadowsocks(place):
+def shadowsocks(place, server_options=(), local_options=()):
     target = place.keep(peers.echo())
     place.keep(peers.echo_datagrams(target.port))
     server, local, tunnel = place.port(), place.port(), place.port()
     remote = ("-s", "127.0.0.1", "-p", server, *SECRET)
-    programs = [place.start("ss-server", *remote, "-t", 20, "-u", port=server)]
+    programs = [place.start("ss-server", *remote, "-t", 20, "-u", *server_options, port=server)]
     for name, port, options in (("ss-local", local, ()), ("ss-tunnel", tunnel, ("-L", f"127.0.0.1:{target.port}"))):
-        programs.append(place.launch(place.client, name, *remote, "-b", "127.0.0.1", "-l", port, "-t", 20, "-u", *options))
+        programs.append(place.launch(place.client, name, *remote, "-b", "127.0.0.1", "-l", port, "-t", 20, "-u", *options,
+                                     *local_options))
         place.wait_listening(programs[-1], port)
+    eventually(lambda: comes_back(tunnel), "an echo: plugins listen a little later")
     echoes(place, "tunnel", lambda: peers.connect(tunnel), clients=8)
     echoes(place, "SOCKS", lambda: socks(local, target.port), clients=8)
     for number in range(20):
@@ -90,6 +100,12 @@ def shadowsocks(place):
             expect(client.recv(2000) == noise(size), f"a datagram of {size} bytes")
     echoes(place, "after resets", lambda: socks(local, target.port), size=3_000_000, clients=2)
     place.fact("ends", [program.stop(signal.SIGTERM) for program in reversed(programs)])
+
+
+def shadowsocks_obfuscated(place):
+    """With simple-obfs' programs, also on libev, started by shadowsocks'."""
+    shadowsocks(place, ("--plugin", find("obfs-server"), "--plugin-opts", "obfs=tls"),
+                ("--plugin", find("obfs-local"), "--plugin-opts", "obfs=tls;obfs-host=localhost"))
 
 
 # hitch: TLS in front of a plain server, in worker processes
@@ -146,9 +162,9 @@ table tls {{\n localhost 127.0.0.1:{secure}\n}}
         got = place.run("curl", "--silent", "--noproxy", "*", "-H", f"Host: {host}", f"http://127.0.0.1:{port}/",
                         uses_libev=False).output()
         expect(got == (place.folder / name / "index.html").read_bytes(), f"{host}: got {digest(got)}")
-    program_status = place.run("curl", "--silent", "--noproxy", "*", "-H", "Host: none.example", "-o", "/dev/null", "-w",
-                               "%{http_code}", f"http://127.0.0.1:{port}/", uses_libev=False, status=None)
-    place.fact("unknown", (program_status.status, program_status.output()))
+    unknown = place.run("curl", "--silent", "--noproxy", "*", "-H", "Host: none.example", "-o", "/dev/null",
+                        "-w", "%{http_code}", f"http://127.0.0.1:{port}/", uses_libev=False, status=None)
+    place.fact("unknown", (unknown.status, unknown.output()))
     trust = ssl.create_default_context(cafile=str(certificate))
     for number in range(10):
         reset(peers.connect(port))
@@ -214,7 +230,8 @@ plugins => {{ multifo => {{ up => {{ service_types => one, a => 127.0.0.1, b => 
     zone.write_text(text.replace("192.0.2.2", "192.0.2.3"))
     control("reload-zones")
     place.fact("reloaded", ask(port, "www.example.org", tcp=False).hex())
-    place.fact("statistics", re.findall(r'"(noerror|nxdomain|refused|tcp_reqs|udp_reqs)"\s*:\s*(\d+)', control("stats").decode()))
+    counted = re.findall(r'"(noerror|nxdomain|refused|tcp_reqs|udp_reqs)"\s*:\s*(\d+)', control("stats").decode())
+    place.fact("statistics", counted)
     control("stop")
     place.fact("end", program.wait())
 
@@ -274,7 +291,8 @@ authorize "*" {{ password = "secret"\n hosts = ".*"\n services = ".*" }}
 def multiwatch(place):
     log = place.folder / "log"
     child = place.folder / "child"
-    child.write_text(f"#!/bin/sh\ntrap 'echo ended >> {log}; exit 0' TERM; echo started >> {log}; while :; do sleep 0.1; done\n")
+    child.write_text(f"#!/bin/sh\ntrap 'echo ended >> {log}; exit 0' TERM\necho started >> {log}\n"
+                     "while :; do sleep 0.1; done\n")
     child.chmod(0o755)
     program = place.start("multiwatch", "-f", 3, "-t", 100, child)
 
@@ -311,5 +329,13 @@ def verto(place):
     place.fact("trace", place.run(find("python3"), HERE / "verto_trace.py").output().decode())
 
 
-BOTH_SIDES = [shadowsocks, quic, nsca]
-ONE_SIDE = [hitch, sniproxy, gdnsd, multiwatch, elinks, verto]
+# Cassandra's driver, on Debian's Python
+
+def cassandra(place):
+    if not pathlib.Path("/usr/lib/python3/dist-packages/cassandra").exists():
+        raise Missing("python3-cassandra")
+    place.fact("trace", place.run("/usr/bin/python3", HERE / "cassandra_trace.py").output().decode())
+
+
+BOTH_SIDES = [shadowsocks, shadowsocks_obfuscated, quic, nsca]
+ONE_SIDE = [hitch, sniproxy, gdnsd, multiwatch, elinks, verto, cassandra]
