@@ -66,7 +66,7 @@ int add_to_map(event_base *b, event *e) {
   return r;
 }
 
-// True: it is due before all others, and the loop must be told.
+// True: it is due before all others, and the loop, in another thread, must be told.
 bool add_timeout(event_base *b, event *e, const timeval *tv, bool absolute) {
   // A persistent event's is remembered, for the next time.
   if (e->ev_evcallback.evcb_closure == kPersist && !absolute) e->ev_.ev_io.ev_timeout = *tv;
@@ -93,7 +93,7 @@ bool add_timeout(event_base *b, event *e, const timeval *tv, bool absolute) {
     if (c->events.first == e) schedule_common(c, e);
     return false;
   }
-  return b->timeouts.is_first(e) || b->timeouts.next() < Timeouts::ns(now);
+  return must_wake(b) && (b->timeouts.is_first(e) || b->timeouts.next() < Timeouts::ns(now));
 }
 
 }  // namespace
