@@ -23,6 +23,7 @@ namespace {
 
 constexpr int kFirstFd = 200;  // above what programs have themselves, below what select() and small limits know
 constexpr int kParentsMax = 16;
+constexpr unsigned kNoExec = 8;  // MFD_NOEXEC_SEAL, Linux 6.3: some systems insist on it
 const std::string_view kLink = "/memfd:" TORQUE_BOARD_NAME;
 
 uint64_t get(const uint64_t &from) {
@@ -64,7 +65,8 @@ Board::~Board() {
 
 // Nobody can make it smaller under those who have it mapped.
 bool Board::make() {
-  const int fd = memfd_create(TORQUE_BOARD_NAME, MFD_ALLOW_SEALING | MFD_CLOEXEC);
+  int fd = memfd_create(TORQUE_BOARD_NAME, MFD_ALLOW_SEALING | MFD_CLOEXEC | kNoExec);
+  if (fd < 0 && errno == EINVAL) fd = memfd_create(TORQUE_BOARD_NAME, MFD_ALLOW_SEALING | MFD_CLOEXEC);
   if (fd < 0) return false;
   fd_ = fcntl(fd, F_DUPFD, kFirstFd);
   if (fd_ < 0) fd_ = fcntl(fd, F_DUPFD, 3);
@@ -153,7 +155,8 @@ std::vector<Row> Board::rows() const {
     if (state == TORQUE_SLOT_ENDED) r.state = "ended";
     else if (is_gone(r.pid)) r.state = "gone";
     for (uint32_t i = 0; i < TORQUE_BOARD_COUNTERS; ++i) r.counter[i] = get(s.counter[i]);
-    rows.push_back(r);
+    // Not if another loop has taken it in between.
+    if (state_of(s) != TORQUE_SLOT_TAKEN && get(s.number) == r.number) rows.push_back(r);
   }
   std::sort(rows.begin(), rows.end(), [](const Row &a, const Row &b) { return a.number < b.number; });
   return rows;
