@@ -46,8 +46,8 @@ enum {
   TORQUE_WATCH_NEW = 0x1,
   /* Told once for each change; the default is level: as long as it lasts. With TORQUE_WATCH_NEW once more, if ready. */
   TORQUE_WATCH_EDGE = 0x2,
-  /* Bring a first wish before the kernel at once, so that this call answers what is wrong with the descriptor; regular
-   * files are refused (EPERM), and what is refused is dropped. A wish for a number that the kernel knows of waits as
+  /* Bring a first wish, and one with TORQUE_WATCH_NEW, before the kernel at once, so that this call answers what is wrong
+   * with the descriptor; regular files are refused (EPERM), and what is refused is dropped. Any other wish waits as
    * always. */
   TORQUE_WATCH_NOW = 0x4,
   /* The descriptor can probably be written to now, and not for long will that be wished: look first (one system call for

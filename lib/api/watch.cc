@@ -42,9 +42,9 @@ torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uin
   if (!(flags & TORQUE_WATCH_NOW) || ctx->core.foreign()) [[likely]]
     return w.wish(fd, events, flags);
   Domain &d = ctx->core.domain(0);
-  bool called;
-  const torque_err err = w.wish_now(fd, events, flags, d.queue(), &called);
-  if (called) d.count(Counter::controls);
+  uint32_t calls;
+  const torque_err err = w.wish_now(fd, events, flags, d.queue(), &calls);
+  if (calls) d.count(Counter::controls, calls);
   return err;
 }
 

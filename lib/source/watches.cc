@@ -14,6 +14,17 @@ int errno_of(torque_err err) noexcept {
   return err > TORQUE_ERR_SYSCALL ? err - TORQUE_ERR_SYSCALL : ENOMEM;
 }
 
+// All but one of the public bits are those of poll().
+constexpr short kSame = POLLIN | POLLPRI | POLLOUT | POLLERR | POLLHUP;
+static_assert(POLLIN == int{TORQUE_READ} && POLLPRI == int{TORQUE_PRIORITY} && POLLOUT == int{TORQUE_WRITE} &&
+              POLLERR == int{TORQUE_ERROR} && POLLHUP == int{TORQUE_CLOSED});
+short to_poll(uint8_t wanted) noexcept {
+  return static_cast<short>((wanted & kSame) | (wanted & TORQUE_HANGUP ? POLLRDHUP : 0));
+}
+uint32_t from_poll(short told) noexcept {
+  return static_cast<uint32_t>(told & kSame) | (told & POLLRDHUP ? uint32_t{TORQUE_HANGUP} : 0u);
+}
+
 }  // namespace
 
 // Requires: the number's lock, unless no source has any number.
@@ -44,6 +55,15 @@ inline int Watches::add_number(Queue &queue, int fd, const Entry &e) noexcept {
   return error;
 }
 
+// What the kernel says of the wish. Where nothing else has changed only a failing addition tells that the file is still
+// the same.
+inline int Watches::ask(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
+  if (e.told == 0 || e.told == e.wanted) return add(queue, counters, fd, e);
+  counters.add(Counter::controls);
+  const int error = modify_number(queue, fd, e);
+  return error == ENOENT ? add(queue, counters, fd, e) : error;  // it was closed
+}
+
 torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
   const auto i = static_cast<size_t>(fd);
   while (i >= entries_.size()) {
@@ -60,17 +80,17 @@ torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
   return TORQUE_ERR_NONE;
 }
 
-torque_err Watches::wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, bool *ret_called) noexcept {
-  *ret_called = false;
+torque_err Watches::wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, uint32_t *ret_calls) noexcept {
+  *ret_calls = 0;
   const torque_err err = wish(fd, events, flags);
   if (err) return err;
   Entry &e = entries_[static_cast<size_t>(fd)];
-  if (e.told != 0 || e.wanted == 0 || e.flags & kAlways) return TORQUE_ERR_NONE;
-  *ret_called = true;
-  ++e.generation;
-  e.flags &= static_cast<uint8_t>(~(kSuspect | kNew));
-  int error = add_number(queue, fd, e);
-  if (error == EEXIST) error = modify_number(queue, fd, e);
+  if (e.wanted == 0 || (e.told != 0 && !(e.flags & kNew))) return TORQUE_ERR_NONE;
+  if (e.flags & kAlways && !(e.flags & kNew)) return TORQUE_ERR_NONE;
+  e.flags &= static_cast<uint8_t>(~(kNew | kAlways));
+  Counters calls;
+  const int error = ask(queue, calls, fd, e);
+  *ret_calls = static_cast<uint32_t>(calls.get(static_cast<uint32_t>(Counter::controls)));
   if (error) e.wanted = 0;
   e.told = e.wanted;
   if (replaced_) [[unlikely]]
@@ -86,13 +106,7 @@ inline int Watches::bring(Queue &queue, Counters &counters, int fd, Entry &e) no
     if (!fresh) return 0;
     e.flags &= static_cast<uint8_t>(~kAlways);
   }
-  // Where nothing else has changed only a failing addition tells that the file is still the same.
-  int error = ENOENT;
-  if (e.told != 0 && e.told != e.wanted) {
-    counters.add(Counter::controls);
-    error = modify_number(queue, fd, e);
-  }
-  if (error == ENOENT) error = add(queue, counters, fd, e);  // it is new, or was closed
+  const int error = ask(queue, counters, fd, e);
   if (error == EPERM) return make_always(fd, e);
   if (!error) e.told = e.wanted;
   return error;
@@ -111,7 +125,7 @@ uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
     const bool look_first = e.flags & kPeek && may_peek(e);
     e.flags &= static_cast<uint8_t>(~(kPeek | kPeeked));
     if (e.wanted == 0 || (e.wanted == e.told && !(e.flags & kNew))) continue;
-    if (look_first && peeks_.push({fd, POLLOUT, 0})) continue;
+    if (look_first && peeks_.push({fd, to_poll(e.wanted), 0})) continue;
     told += flush_one(queue, counters, fd);
   }
   for (size_t i = n; i < changed_.size(); ++i) changed_[i - n] = changed_[i];
@@ -146,7 +160,7 @@ uint32_t Watches::peek(Queue &queue, Counters &counters) noexcept {
   for (size_t i = 0; i < peeks_.size(); ++i) {
     const pollfd p = peeks_[i];
     Entry &e = entries_[static_cast<size_t>(p.fd)];
-    const bool told_so = any > 0 && p.revents && !(p.revents & POLLNVAL);
+    const bool told_so = any > 0 && p.revents & (POLLOUT | POLLERR | POLLHUP) && !(p.revents & POLLNVAL);
     if (told_so && (e.flags & kChanged || changed_.push(p.fd))) {
       e.flags |= kChanged | kPeeked;
       peeks_[ready++] = p;
@@ -164,10 +178,7 @@ uint32_t Watches::tell_peeked() noexcept {
     const pollfd p = peeks_[i];
     const Entry &e = entries_[static_cast<size_t>(p.fd)];
     if (!(e.wanted & TORQUE_WRITE) || e.flags & kNew) continue;  // changed during the wait
-    const uint32_t error = p.revents & POLLERR ? uint32_t{TORQUE_ERROR} : 0u;
-    const uint32_t closed = p.revents & POLLHUP ? uint32_t{TORQUE_CLOSED} : 0u;
-    const uint32_t write = p.revents & POLLOUT ? uint32_t{TORQUE_WRITE} : 0u;
-    owner.fn(p.fd, write | error | closed, 0, owner.arg);
+    owner.fn(p.fd, from_poll(p.revents) & (e.wanted | kUnasked), 0, owner.arg);
     ++told;
   }
   peeks_.clear();

@@ -42,9 +42,9 @@ class Watches {
 
   torque_err wish(int fd, uint32_t events, uint32_t flags) noexcept;
 
-  // The same, and brings it before the kernel at once where that has never heard of the number (or not since it last fired
-  // unwanted). Errors: what the kernel says, and then nothing is wished.
-  torque_err wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, bool *ret_called) noexcept;
+  // The same, and brings it before the kernel at once where that knows nothing of the number, or perhaps another file's
+  // (kNew). Errors: what the kernel says, and then nothing is wished.
+  torque_err wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, uint32_t *ret_calls) noexcept;
 
   // Brings all wishes before the kernel. Answers how many errors were told.
   uint32_t flush(Queue &queue, Counters &counters) noexcept {
@@ -111,6 +111,7 @@ class Watches {
   static bool may_peek(const Entry &) noexcept;
   uint32_t peek(Queue &, Counters &) noexcept;
   int bring(Queue &, Counters &, int fd, Entry &) noexcept;
+  int ask(Queue &, Counters &, int fd, Entry &) noexcept;
   int add(Queue &, Counters &, int fd, Entry &) noexcept;
   static int control(Queue &, int fd, const Entry &, bool add) noexcept;
   int add_number(Queue &, int fd, const Entry &) noexcept;
