@@ -14,7 +14,6 @@ import time
 
 import start
 
-PROGRAM = "libev-bench"
 DROP_IN = "compat/libev/torque/libev.so.4"
 # The share of genuine that was aimed at; 1.00 where no other is named.
 GOALS = {"read to write, ev_io_set": 0.91, "read to write, ev_io_modify": 0.91, "there and back, ev_io_set": 0.23}
@@ -40,6 +39,7 @@ LOADS = {
 
 class Library:
     """Genuine libev (folder None: where the loader finds it) or the one in a folder."""
+    program = "libev-bench"
 
     def __init__(self, folder, preload=()):
         self.folder = folder
@@ -52,6 +52,10 @@ class Library:
         if self.preload:
             left["LD_PRELOAD"] = ":".join(self.preload)
         return left
+
+    def counting(self, counter):
+        """The same, with what counts system calls."""
+        return Library(self.folder, [counter])
 
     def check(self, pid):
         """The process has one libev, and it is this one."""
@@ -73,17 +77,17 @@ def libraries(bench, missing):
 
 
 class Slicer:
-    """A running libev-bench; a context manager, so that none outlives the runner."""
+    """A running program of cases; a context manager, so that none outlives the runner."""
 
     def __init__(self, bench, library, case, cpus):
-        self.process = subprocess.Popen(bench.command(PROGRAM, [case]), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(bench.command(library.program, [case]), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         env=library.environment(), text=True,
                                         preexec_fn=lambda: os.sched_setaffinity(0, cpus))
         self.library = library
 
     def __enter__(self):
         if not self.process.stdout.readline():
-            raise RuntimeError(f"{PROGRAM} did not start")
+            raise RuntimeError(f"{self.library.program} did not start")
         self.library.check(self.process.pid)
         return self
 
@@ -101,7 +105,7 @@ class Slicer:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line.endswith("}\n"):
-            raise RuntimeError(f"{PROGRAM} ended with {self.process.wait()}")
+            raise RuntimeError(f"{self.library.program} ended with {self.process.wait()}")
         return json.loads(line)
 
 
@@ -133,8 +137,8 @@ class Measure:
         self.ratios += beside(ours, genuine)
         self.again += beside(again, genuine)
 
-    def row(self, name, unit):
-        row = {"name": name, "value": statistics.median(self.values[1]), "unit": unit, "base": "libev",
+    def row(self, name, unit, base="libev"):
+        row = {"name": name, "value": statistics.median(self.values[1]), "unit": unit, "base": base,
                "base_value": statistics.median(self.values[0])}
         if len(self.ratios) > 1:
             row["low"], row["ratio"], row["high"] = statistics.quantiles(self.ratios, n=4)
@@ -161,20 +165,22 @@ def count_calls(bench, pair, case, cpus):
     """{measure: [epoll_ctl, all system calls] of genuine and ours}, in a run of its own."""
     counted = []
     for library in pair:
-        counter = os.path.join(bench.programs, "libev-calls.so")
-        with Slicer(bench, Library(library.folder, [counter]), case, cpus) as one:
+        counter = os.path.join(bench.programs, "bench-calls.so")
+        with Slicer(bench, library.counting(counter), case, cpus) as one:
             one.slice()
             counted.append(one.slice())
     return {name: (counted[0][name], counted[1].get(name, [])) for name in counted[0]}
 
 
-def slices_case(names, missing, line):
+def slices_case(names, missing, line, find=libraries, base="libev", goals=None):
+    goals = GOALS if goals is None else goals
+
     def case(bench):
         rows = []
         for name in names:
             cpus = bench.load_cpus  # one CPU: where two threads would run is chance otherwise
             try:
-                pair, measures = libraries(bench, missing), {}
+                pair, measures = find(bench, missing), {}
                 for _ in range(bench.rounds):
                     measure_case(bench, pair, name, cpus, measures)
                 calls = count_calls(bench, pair, name, cpus)
@@ -185,8 +191,8 @@ def slices_case(names, missing, line):
                 print(f"  {name}: FAILED: {failure}", flush=True)
                 continue
             for measure, values in measures.items():
-                row = values.row(measure, "bytes" if measure.startswith("memory") else "ns")
-                row["goal"] = GOALS.get(measure, 1.0)
+                row = values.row(measure, "bytes" if measure.startswith("memory") else "ns", base)
+                row["goal"] = goals.get(measure, 1.0)
                 if measure in calls:
                     row["base_calls"], row["calls"] = calls[measure]
                 rows.append(row)

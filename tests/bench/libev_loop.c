@@ -381,7 +381,7 @@ static void loops_slice(void)
 	expect_calls(LOOPS);
 }
 
-const struct libev_case loop_cases[] = {
+static const struct slices_case loop_cases[] = {
 	{"toggle", toggle_set_up, toggle_slice},
 	{"nothing", nothing_set_up, nothing_slice},
 	{"one", one_set_up, one_slice},
@@ -394,3 +394,6 @@ const struct libev_case loop_cases[] = {
 	{"loops", nothing_to_set_up, loops_slice},
 	{NULL, NULL, NULL},
 };
+
+const struct slices_case *const bench_cases[] = {loop_cases, timer_cases, NULL};
+const char bench_function[] = "ev_run";

@@ -146,7 +146,7 @@ static void timeouts_slice(void)
 	bench_end("again, 60 s for all", BATCH);
 }
 
-const struct libev_case timer_cases[] = {
+const struct slices_case timer_cases[] = {
 	{"timers", random_set_up, timers_slice},
 	{"timeouts", timeouts_set_up, timeouts_slice},
 	{NULL, NULL, NULL},

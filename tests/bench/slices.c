@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Runs one case of libev.h: says which library it got, then measures a slice for each line of its input. */
-#include "libev.h"
+/* Runs one of the cases of a program: says which library it got, then measures a slice for each line of its input. */
+#include "slices.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -108,20 +108,22 @@ void bench_end(const char *measure, uint64_t operations)
 	       (double)(now.total - bench.calls.total) / (double)operations);
 }
 
-static const struct libev_case *find_case(const struct libev_case *cases, const char *name)
+static const struct slices_case *find_case(const char *name)
 {
-	while (cases->name && strcmp(cases->name, name) != 0)
-		cases++;
-	return cases->name ? cases : NULL;
+	for (const struct slices_case *const *cases = bench_cases; *cases; cases++)
+		for (const struct slices_case *c = *cases; c->name; c++)
+			if (strcmp(c->name, name) == 0)
+				return c;
+	return NULL;
 }
 
 static void print_library(void)
 {
 	Dl_info info;
 	char path[4096];
-	void *run = dlsym(RTLD_DEFAULT, "ev_run");
-	if (!run || !dladdr(run, &info) || !realpath(info.dli_fname, path))
-		bench_die("no libev");
+	void *function = dlsym(RTLD_DEFAULT, bench_function);
+	if (!function || !dladdr(function, &info) || !realpath(info.dli_fname, path))
+		bench_die(bench_function);
 	printf("{\"library\":\"%s\"}\n", path);
 }
 
@@ -137,9 +139,7 @@ static void raise_descriptor_limit(void)
 int main(int argc, char **argv)
 {
 	char line[64];
-	const struct libev_case *found = argc == 2 ? find_case(loop_cases, argv[1]) : NULL;
-	if (!found && argc == 2)
-		found = find_case(timer_cases, argv[1]);
+	const struct slices_case *found = argc == 2 ? find_case(argv[1]) : NULL;
 	if (!found) {
 		fprintf(stderr, "usage: %s CASE; a line of input asks for a slice\n", argv[0]);
 		return 2;

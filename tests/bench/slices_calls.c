@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Preloaded for counting runs: stands before the system calls an event loop makes, and counts them. */
-#include "libev.h"
+#include "slices.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>
