@@ -83,7 +83,7 @@ def rows(text):
     lines = [line.split() for line in text.splitlines() if not line.startswith("torque-run:")]
     heads = [i for i, line in enumerate(lines) if line[:2] == ["loop", "pid"]]
     expect(heads, f"no table in {text!r}")
-    return [dict(zip(lines[heads[0]], line)) for line in lines[heads[0] + 1:]]
+    return [dict(zip(lines[heads[0]], line)) for line in lines[heads[0] + 1:] if len(line) == len(lines[heads[0]])]
 
 
 def total(table, column, library=None):
@@ -668,6 +668,21 @@ def loops_beyond_the_room():
     expect(total(table, "rounds") >= 1500, total(table, "rounds"))
 
 
+def loops_without_a_place():
+    done = run("--stats", SHOP.libev(), "beside", "1100", "5")
+    is_status(done, 5)
+    says(done, "^76 more loops had no place$", "stderr")
+
+
+def loops_of_many_threads():
+    for program in (SHOP.libevent(), SHOP.libev()):
+        done = run("--stats", program, "threads", "150")
+        table = rows(done.stderr)
+        expect(len(table) == 1024 + 1 and int(table[-1]["loop"]) == 8 * 150 - 1024, table[-1])
+        expect(sorted(int(row["loop"]) for row in table[:-1])[-1] == 8 * 150, table[-2])
+        expect(total(table, "rounds") >= 8 * 150, total(table, "rounds"))
+
+
 def the_board_is_found_without_its_descriptor_or_rights():
     done = run("--stats", SHOP.libevent(), "closed", "5")
     expect(total(rows(done.stderr), "rounds") >= 5, done.stderr)
@@ -774,7 +789,8 @@ CASES = [
     stopping_stops_both, ignored_signals_stay_ignored,
     verified, verified_while_it_runs, verified_however_short, not_verified, what_is_loaded_later_is_verified,
     counters_at_the_end, counters_while_it_runs, only_where_asked_for, not_for_other_users, children_have_lines_of_their_own,
-    loops_beyond_the_room, the_board_is_found_without_its_descriptor_or_rights, a_wrong_board_is_none,
+    loops_beyond_the_room, loops_without_a_place, loops_of_many_threads,
+    the_board_is_found_without_its_descriptor_or_rights, a_wrong_board_is_none,
     children_inherit_or_not, memcached, nghttpd_and_h2load,
 ]
 

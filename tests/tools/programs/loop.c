@@ -3,6 +3,7 @@
  * that it loads (WITH_PLUGIN, its file), or on none. As a plug-in itself: AS_PLUGIN.
  *
  * usage: loop COMMAND [N] [STATUS]      N passes, unless COMMAND, in main(), says otherwise */
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,26 @@ static void run(int passes) {
   loop_close(&l);
 }
 
+/* All there at the same time. */
+static void run_beside_each_other(int n) {
+  struct loop *all = calloc((size_t)n, sizeof *all);
+  for (int i = 0; i < n; i++) all[i] = loop_open();
+  for (int i = 0; i < n; i++) loop_pass(&all[i]);
+  for (int i = 0; i < n; i++) loop_close(&all[i]);
+  free(all);
+}
+
+static void *run_often(void *n) {
+  for (int i = 0; i < *(int *)n; i++) run(1);
+  return NULL;
+}
+
+static void run_in_threads(int n) {
+  pthread_t threads[8];
+  for (size_t i = 0; i < 8; i++) pthread_create(&threads[i], NULL, run_often, &n);
+  for (size_t i = 0; i < 8; i++) pthread_join(threads[i], NULL);
+}
+
 /* Until SIGTERM. */
 static void serve(void) {
   catch_signals();
@@ -163,6 +184,8 @@ int main(int argc, char **argv) {
   if (!strcmp(command, "serve")) serve();
   else if (!strcmp(command, "children")) run_in_children(n);
   else if (!strcmp(command, "many")) for (int i = 0; i < n; i++) run(1);
+  else if (!strcmp(command, "beside")) run_beside_each_other(n);
+  else if (!strcmp(command, "threads")) run_in_threads(n);
   else if (!strcmp(command, "kill")) kill(getpid(), n);
   else if (!strcmp(command, "arguments")) for (int i = 2; i < argc; i++) printf("[%s]", argv[i]);
   else {
