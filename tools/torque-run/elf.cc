@@ -95,7 +95,7 @@ bool Elf::read_headers() {
   if (size_ < sizeof head_ || head_.e_phentsize != sizeof(ElfW(Phdr))) return false;
   uint64_t dynamic_at = 0, dynamic_size = 0;
   for (unsigned i = 0; i < head_.e_phnum; ++i) {
-    ElfW(Phdr) p;
+    ElfW(Phdr) p = {};
     if (!get(head_.e_phoff + i * sizeof p, &p)) return false;
     if (p.p_type == PT_LOAD) loads_.push_back(p);
     if (p.p_type == PT_INTERP) interpreter_ = string_at(p.p_offset, p.p_filesz, 0);
@@ -124,7 +124,7 @@ std::string_view Elf::string_at(uint64_t table, uint64_t size, uint64_t offset) 
 
 void Elf::read_dynamic(uint64_t at, uint64_t size) {
   std::vector<ElfW(Dyn)> entries;
-  ElfW(Dyn) d;
+  ElfW(Dyn) d = {};
   for (uint64_t i = 0; i + sizeof d <= size && get(at + i, &d) && d.d_tag != DT_NULL; i += sizeof d) entries.push_back(d);
   const auto value = [&entries](int64_t tag) -> uint64_t {
     for (const auto &e : entries) {
@@ -161,24 +161,27 @@ void Elf::read_dynamic(uint64_t at, uint64_t size) {
 void Elf::read_sections() {
   if (!head_.e_shoff || head_.e_shentsize != sizeof(ElfW(Shdr))) return;
   for (unsigned i = 0; i < head_.e_shnum; ++i) {
-    ElfW(Shdr) s, strings;
+    ElfW(Shdr) s = {}, strings = {};
     if (!get(head_.e_shoff + i * sizeof s, &s)) return;
     if (s.sh_type != SHT_DYNSYM && s.sh_type != SHT_SYMTAB) continue;
     if (!get(head_.e_shoff + s.sh_link * sizeof s, &strings)) continue;
-    (s.sh_type == SHT_DYNSYM ? exported_ : inner_) = {s.sh_offset, s.sh_size / sizeof(ElfW(Sym)), strings.sh_offset,
-                                                      strings.sh_size};
+    Table &table = s.sh_type == SHT_DYNSYM ? exported_ : inner_;
+    table.at = s.sh_offset;
+    table.count = s.sh_size / sizeof(ElfW(Sym));
+    table.strings = strings.sh_offset;
+    table.strings_size = strings.sh_size;
   }
 }
 
 std::string_view Elf::symbol_name(const Table &table, uint64_t index) const {
-  ElfW(Sym) s;
+  ElfW(Sym) s = {};
   if (index >= table.count || !get(table.at + index * sizeof s, &s)) return {};
   return string_at(table.strings, table.strings_size, s.st_name);
 }
 
 bool Elf::has(std::string_view name, Part part) const {
   const Table &table = part == Part::inner ? inner_ : exported_;
-  ElfW(Sym) s;
+  ElfW(Sym) s = {};
   for (uint64_t i = 1; i < table.count && get(table.at + i * sizeof s, &s); ++i) {
     if ((s.st_shndx == SHN_UNDEF) != (part == Part::imported)) continue;
     if (string_at(table.strings, table.strings_size, s.st_name) == name) return true;
@@ -187,7 +190,7 @@ bool Elf::has(std::string_view name, Part part) const {
 }
 
 bool Elf::relocates_in(uint64_t at, uint64_t size, uint64_t entry, std::string_view name) const {
-  ElfW(Rel) r;  // an ElfW(Rela) begins like it
+  ElfW(Rel) r = {};  // an ElfW(Rela) begins like it
   for (uint64_t i = 0; at != kNowhere && i + entry <= size && get(at + i, &r); i += entry) {
     if (symbol_name(exported_, symbol_of(r.r_info)) == name) return true;
   }
