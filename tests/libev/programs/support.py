@@ -39,6 +39,13 @@ def eventually(condition, what):
     return result
 
 
+def heed_signals():
+    """A shell's background jobs ignore some signals, and so would all programs started here."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 class Library:
     """One way for a libev to get into a process."""
 
