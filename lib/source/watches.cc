@@ -66,18 +66,21 @@ inline int Watches::ask(Queue &queue, Counters &counters, int fd, Entry &e) noex
 
 torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
   const auto i = static_cast<size_t>(fd);
-  while (i >= entries_.size()) {
-    if (!entries_.push({})) return TORQUE_ERR_RESOURCE;
-  }
+  if (i >= entries_.size() && !make_room(i)) [[unlikely]]
+    return TORQUE_ERR_RESOURCE;
   Entry &e = entries_[i];
-  if (!(e.flags & kChanged)) {
-    if (!changed_.push(fd)) return TORQUE_ERR_RESOURCE;
-    e.flags |= kChanged;
-  }
+  const uint32_t now = e.flags;
+  if (!(now & kChanged) && !changed_.push(fd)) return TORQUE_ERR_RESOURCE;
   e.wanted = static_cast<uint8_t>(events | (flags & TORQUE_WATCH_EDGE && events ? kEdge : 0u));
-  if (flags & TORQUE_WATCH_NEW) e.flags |= kNew;
-  if (flags & TORQUE_WATCH_PEEK) e.flags |= kPeek;
+  static_assert(kNew == TORQUE_WATCH_NEW << 1 && kPeek == TORQUE_WATCH_PEEK << 2);
+  e.flags = static_cast<uint8_t>(now | kChanged | (flags & TORQUE_WATCH_NEW) << 1 | (flags & TORQUE_WATCH_PEEK) << 2);
   return TORQUE_ERR_NONE;
+}
+
+[[gnu::noinline]] bool Watches::make_room(size_t i) noexcept {
+  while (i >= entries_.size())
+    if (!entries_.push({})) return false;
+  return true;
 }
 
 torque_err Watches::wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, uint32_t *ret_calls) noexcept {
@@ -112,6 +115,18 @@ inline int Watches::bring(Queue &queue, Counters &counters, int fd, Entry &e) no
   return error;
 }
 
+[[gnu::always_inline]] inline uint32_t Watches::flush_one(Queue &queue, Counters &counters, int fd) noexcept {
+  Entry &e = entries_[static_cast<size_t>(fd)];
+  const int error = bring(queue, counters, fd, e);
+  if (error) [[unlikely]] {
+    e.wanted = e.told = 0;
+    owner.fn(fd, 0, error, owner.arg);
+  }
+  if (replaced_) [[unlikely]]
+    retire_replaced();
+  return error != 0;
+}
+
 // The program may make new wishes when it is told of an error; those wait for the next flush, as do those that it makes
 // while others wait in the kernel.
 uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
@@ -132,18 +147,6 @@ uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
   changed_.truncate(changed_.size() - n);
   if (!peeks_.empty()) told += peek(queue, counters);
   return told;
-}
-
-uint32_t Watches::flush_one(Queue &queue, Counters &counters, int fd) noexcept {
-  Entry &e = entries_[static_cast<size_t>(fd)];
-  const int error = bring(queue, counters, fd, e);
-  if (error) {
-    e.wanted = e.told = 0;
-    owner.fn(fd, 0, error, owner.arg);
-  }
-  if (replaced_) [[unlikely]]
-    retire_replaced();
-  return error != 0;
 }
 
 // Writing is what is new, and was not told just now.

@@ -106,6 +106,7 @@ class Watches {
   static int number_of(uint64_t handle) noexcept {
     return static_cast<int>(static_cast<uint32_t>(handle) & ~static_cast<uint32_t>(kMark));
   }
+  bool make_room(size_t i) noexcept;
   uint32_t flush_changes(Queue &, Counters &) noexcept;
   uint32_t flush_one(Queue &, Counters &, int fd) noexcept;
   static bool may_peek(const Entry &) noexcept;
