@@ -101,7 +101,7 @@ static void on_signal(int signum) {
   line[7] = (char)('0' + signum / 10);
   line[8] = (char)('0' + signum % 10);
   if (write(1, line, sizeof line - 1) < 0) _exit(9);
-  over = signum == SIGTERM;
+  if (signum == SIGTERM) over = 1;
 }
 
 static void catch_signals(void) {
