@@ -70,14 +70,14 @@ int add_to_map(event_base *b, event *e) {
 bool add_timeout(event_base *b, event *e, const timeval *tv, bool absolute) {
   // A persistent event's is remembered, for the next time.
   if (e->ev_evcallback.evcb_closure == kPersist && !absolute) e->ev_.ev_io.ev_timeout = *tv;
+  timeval now;
+  get_time(b, &now);  // Before its neighbours are touched: reading the clock waits for whatever is being loaded.
   if (has(e, EVLIST_TIMEOUT)) unset_timeout(b, e);
   // Due already, but not called yet: it is called at the new time instead.
   if (has(e, EVLIST_ACTIVE) && e->ev_res & EV_TIMEOUT) {
     stop_repeating(e);
     remove_active(b, callback_of(e));
   }
-  timeval now;
-  get_time(b, &now);
   const bool common = is_common(tv, b);
   if (absolute) {
     e->ev_timeout = *tv;
