@@ -94,8 +94,8 @@ const char *answer(int result) {
 }
 
 const struct timeval *ms(int milliseconds) {
-  static struct timeval ring[8];
-  static unsigned next;
+  static _Thread_local struct timeval ring[8];
+  static _Thread_local unsigned next;
   struct timeval *one = &ring[next++ % 8];
   one->tv_sec = milliseconds / 1000;
   one->tv_usec = milliseconds % 1000 * 1000;

@@ -199,7 +199,7 @@ CASE(a_rate_limit_holds_back_and_then_lets_through) {
   the = new_base(), make_pair(pair);
   struct bufferevent *bev = of_socket(pair[0], BEV_OPT_CLOSE_ON_FREE, "bev");
   bufferevent_setcb(bev, receive, NULL, event_told, NAME("bev"));
-  struct ev_token_bucket_cfg *cfg = ev_token_bucket_cfg_new(100, 100, 100, 100, ms(50));
+  struct ev_token_bucket_cfg *cfg = ev_token_bucket_cfg_new(100, 100, 100, 100, ms(200));
   trace("limit: %d", bufferevent_set_rate_limit(bev, cfg));
   bufferevent_enable(bev, EV_READ);
   put(pair[1], 350);

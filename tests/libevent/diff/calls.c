@@ -197,7 +197,6 @@ static void loops_again(evutil_socket_t fd, short what, void *arg) {
   (void)fd, (void)what;
   trace("inside: %d", event_base_loop(base, 0));
   trace("not blocking: %d", event_base_loop(base, EVLOOP_NONBLOCK));
-  trace("priorities: %d", event_base_priority_init(base, 7));
 }
 
 CASE(a_base_does_not_loop_within_itself) {

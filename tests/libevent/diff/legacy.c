@@ -21,10 +21,11 @@ CASE(a_program_of_the_old_style) {
   evtimer_set(&e[1], told, NAME("timer"));
   signal_set(&e[2], SIGUSR1, told, NAME("signal"));
   trace("initialized: %d %d %d", event_initialized(&e[0]), evtimer_initialized(&e[1]), signal_initialized(&e[2]));
-  trace("add: %d %d %d", event_add(&e[0], NULL), evtimer_add(&e[1], ms(1)), signal_add(&e[2], NULL));
+  trace("add: %d %d %d", event_add(&e[0], NULL), evtimer_add(&e[1], ms(100000)), signal_add(&e[2], NULL));
   trace("pending: %d", evtimer_pending(&e[1], NULL) ? 1 : 0);
   put(ends[1], 1);
   trace("loop: %d", event_loop(EVLOOP_ONCE | EVLOOP_NONBLOCK));
+  trace("add: %d", evtimer_add(&e[1], ms(1)));
   pause_ms(20);
   trace("loop: %d", event_loop(EVLOOP_ONCE | EVLOOP_NONBLOCK));
   raise(SIGUSR1);

@@ -69,8 +69,8 @@ CASE(a_persistent_timer_that_is_late_starts_from_now) {
   the = new_base();
   struct timeval before, now, wall;
   set(&timer[0], the, -1, EV_PERSIST, told, "t");
-  event_add(&timer[0], ms(20));
-  pause_ms(250);
+  event_add(&timer[0], ms(400));
+  pause_ms(900);
   turn(the);
   gettimeofday(&wall, NULL);
   event_pending(&timer[0], EV_TIMEOUT, &now);
