@@ -200,7 +200,7 @@ struct event_base *event_base_new_with_config(const struct event_config *c) {
     end(b, true);
     return nullptr;
   }
-  event_debug_created_threadable_ctx_ = 1;
+  std::atomic_ref(event_debug_created_threadable_ctx_).store(1, std::memory_order_relaxed);  // by any thread
   begin_threads(b, c);
   return b;
 }
