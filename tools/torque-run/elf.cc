@@ -214,9 +214,4 @@ std::string Elf::architecture() const {
   return std::string(machine_name(machine)) + (head_.e_ident[EI_CLASS] == ELFCLASS32 ? ", 32 bits" : ", 64 bits");
 }
 
-bool Elf::same_architecture(const Elf &other) const {
-  return head_.e_machine == other.head_.e_machine && head_.e_ident[EI_CLASS] == other.head_.e_ident[EI_CLASS] &&
-         head_.e_ident[EI_DATA] == other.head_.e_ident[EI_DATA];
-}
-
 }  // namespace torque_tools

@@ -45,7 +45,6 @@ class Elf {
 
   // "x86-64, 64 bits"
   std::string architecture() const;
-  bool same_architecture(const Elf &other) const;
 
  private:
   enum class Part { exported, imported, inner };
