@@ -51,6 +51,7 @@ void unset_timeout(event_base *b, event *e) {
 void stop_repeating(event *e) {
   if (e->ev_events & EV_SIGNAL && e->ev_.ev_signal.ev_ncalls && e->ev_.ev_signal.ev_pncalls) {
     *e->ev_.ev_signal.ev_pncalls = 0;
+    e->ev_.ev_signal.ev_pncalls = nullptr;  // it lies on the stack of what is about to end
   }
 }
 
