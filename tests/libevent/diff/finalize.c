@@ -114,6 +114,7 @@ static void priorities_finalized(int first, int second) {
   event_active(all[2], EV_READ, 1);
   event_finalize(0, all[0], finalized), event_finalize(0, all[1], finalized);
   for (int i = 0; i < 3; i++) CALL("pass", turn(the), counts(the));
+  for (int i = 0; i < 3; i++) event_free(all[i]);
   event_base_free(the);
 }
 
