@@ -12,7 +12,7 @@ import libev
 OURS = "compat/libevent/libtorque_event.so.1"
 GOALS = {"there and back": 0.03, "read to write": 0.22}
 CASES = {
-    "ring": ("Bytes that pipes pass on", ["ring-100", "ring-1000", "ring-9900"]),
+    "ring": ("Bytes that pipes pass on", ["ring-100", "ring-1000", "ring-9900", "ring-timeouts"]),
     "cascade": ("One byte through all pipes", ["cascade-100", "cascade-1000", "cascade-9900"]),
     "register": ("9,000 descriptors anew, and a pass", ["register"]),
     "toggle": ("Interest changed", ["toggle", "second"]),

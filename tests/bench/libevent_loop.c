@@ -87,12 +87,14 @@ static void watch_pipe(int i, short what, event_callback_fn callback)
 	event_assign(&events[i], base, pipes[i][0], what, callback, (void *)(intptr_t)i);
 }
 
-static void make_ring(int how_many)
+/* Each event gets a timeout of its own, which every byte puts off; span 0: none. */
+static void make_ring(int how_many, unsigned span_us)
 {
 	make_pipes(how_many);
 	for (int i = 0; i < count; i++) {
+		struct timeval limit = {10, span_us ? (suseconds_t)(bench_random() % span_us) : 0};
 		watch_pipe(i, EV_READ | EV_PERSIST, on_ring);
-		event_add(&events[i], NULL);
+		event_add(&events[i], span_us ? &limit : NULL);
 	}
 	pass();
 }
@@ -119,7 +121,7 @@ static void measure_ring(const char *measure)
 
 static void ring_few_set_up(void)
 {
-	make_ring(FEW);
+	make_ring(FEW, 0);
 }
 
 static void ring_few_slice(void)
@@ -129,7 +131,7 @@ static void ring_few_slice(void)
 
 static void ring_many_set_up(void)
 {
-	make_ring(MANY);
+	make_ring(MANY, 0);
 }
 
 static void ring_many_slice(void)
@@ -139,12 +141,22 @@ static void ring_many_slice(void)
 
 static void ring_most_set_up(void)
 {
-	make_ring(MOST);
+	make_ring(MOST, 0);
 }
 
 static void ring_most_slice(void)
 {
 	measure_ring("1,000 bytes, 100 at once, 9,900 pipes");
+}
+
+static void ring_timeouts_set_up(void)
+{
+	make_ring(MOST, 999999);
+}
+
+static void ring_timeouts_slice(void)
+{
+	measure_ring("the same, each pipe with a timeout");
 }
 
 /* One byte goes through all; each pipe is watched until its byte or a timeout comes. */
@@ -201,7 +213,7 @@ static void cascade_most_slice(void)
 
 static void register_set_up(void)
 {
-	make_ring(REGISTERED);
+	make_ring(REGISTERED, 0);
 }
 
 static void register_slice(void)
@@ -437,6 +449,7 @@ static const struct slices_case loop_cases[] = {
 	{"ring-100", ring_few_set_up, ring_few_slice},
 	{"ring-1000", ring_many_set_up, ring_many_slice},
 	{"ring-9900", ring_most_set_up, ring_most_slice},
+	{"ring-timeouts", ring_timeouts_set_up, ring_timeouts_slice},
 	{"cascade-100", cascade_few_set_up, cascade_few_slice},
 	{"cascade-1000", cascade_many_set_up, cascade_many_slice},
 	{"cascade-9900", cascade_most_set_up, cascade_most_slice},
