@@ -210,3 +210,17 @@ CASE(a_child_that_only_leaves) {
   in_child("child", nothing_but_deleting, NULL);
   usual_end();
 }
+
+static void only_loops(void *arg) {
+  (void)arg;
+  put(ends[1], 1);
+  trace("loop: %d", event_base_dispatch(the));
+  event_active(all[1], EV_READ, 1);
+  trace("loop: %d", event_base_dispatch(the));
+}
+
+CASE(a_child_that_only_loops_needs_no_reinit) {
+  usual();
+  in_child("child", only_loops, NULL);
+  usual_end();
+}

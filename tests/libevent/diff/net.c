@@ -213,13 +213,12 @@ CASE(http_requests_one_after_another_on_one_connection) {
   expected = 4;
   ask(c, "get", EVHTTP_REQ_GET, "/a", NULL);
   ask(c, "post", EVHTTP_REQ_POST, "/b", "hello");
-  ask(c, "head", EVHTTP_REQ_HEAD, "/c", NULL);
   ask(c, "chunked", EVHTTP_REQ_GET, "/chunked", NULL);
+  ask(c, "head", EVHTTP_REQ_HEAD, "/c", NULL);
   trace("loop: %d", event_base_dispatch(the));
   evhttp_connection_free(c);
   evhttp_free(http);
   event_base_loop(the, EVLOOP_NONBLOCK);
-  trace("%s", counts(the));
   event_base_free(the);
 }
 

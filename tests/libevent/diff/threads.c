@@ -338,7 +338,7 @@ CASE(the_programs_own_locks_are_used_and_balanced) {
   int ends[2];
   make_pipe(ends), put(ends[1], 1);
   all[0] = make(the, ends[0], EV_READ, held_within, "read"), event_add(all[0], NULL);
-  all[1] = make(the, -1, EV_TIMEOUT, held_within, "timer"), event_add(all[1], ms(1));
+  all[1] = make(the, -1, EV_TIMEOUT, held_within, "timer"), event_add(all[1], ms(300));
   all[2] = make(the, SIGUSR1, EV_SIGNAL, held_within, "signal"), event_add(all[2], NULL);
   all[3] = make(the, -1, 0, held_within, "active"), event_active(all[3], EV_READ, 1);
   raise(SIGUSR1);
@@ -382,6 +382,45 @@ CASE(a_base_made_before_threads_were_set_up_is_not_wakeable) {
   trace("notifiable: %d", evthread_make_base_notifiable(the));
   all[0] = make(the, -1, EV_TIMEOUT, told, "timer"), event_add(all[0], ms(1));
   trace("loop: %d", event_base_dispatch(the));
+  event_free(all[0]);
+  event_base_free(the);
+}
+
+CASE(another_thread_ends_the_loop_after_a_time) {
+  with_threads();
+  all[0] = make(the, -1, EV_TIMEOUT, tell_step, "first"), event_add(all[0], ms(1));
+  pthread_t thread = start(EVLOOP_NO_EXIT_ON_EMPTY);
+  wait_for(&step, 1);
+  int r = event_base_loopexit(the, ms(10));
+  pthread_join(thread, NULL);
+  trace("exit: %d, got: %d %d", r, event_base_got_exit(the), event_base_got_break(the));
+  trace("continue: %d", event_base_loopcontinue(the));
+  event_free(all[0]);
+  event_base_free(the);
+}
+
+static void *asks_within(void *arg) {
+  (void)arg;
+  /* Nobody else's running event can be seen. */
+  trace("running event: %s", yes(event_base_get_running_event(the) != NULL));
+  trace("%s", counts(the));
+  trace("loop: %d", event_base_loop(the, EVLOOP_NONBLOCK));
+  return NULL;
+}
+
+static void asked_meanwhile(evutil_socket_t fd, short what, void *name) {
+  pthread_t thread;
+  told(fd, what, name);
+  NEED(!pthread_create(&thread, NULL, asks_within, NULL));
+  pthread_join(thread, NULL);
+}
+
+CASE(callbacks_are_called_without_the_lock) {
+  with_threads();
+  trace_log();
+  all[0] = make(the, -1, 0, asked_meanwhile, "e");
+  event_active(all[0], EV_READ, 1);
+  trace("outside: %d", event_base_dispatch(the));
   event_free(all[0]);
   event_base_free(the);
 }
