@@ -4,17 +4,17 @@
 const char *const diff_symbol = "event_base_loop";
 
 const char *bits(int events) {
-  static const struct diff_bit names[] = {
-      {EV_TIMEOUT, "TIMEOUT"}, {EV_READ, "READ"}, {EV_WRITE, "WRITE"},       {EV_SIGNAL, "SIGNAL"}, {EV_PERSIST, "PERSIST"},
-      {EV_ET, "ET"},           {EV_FINALIZE, "FINALIZE"}, {EV_CLOSED, "CLOSED"}, {0, NULL}};
+  static const struct diff_bit names[] = {{EV_TIMEOUT, "TIMEOUT"},   {EV_READ, "READ"},       {EV_WRITE, "WRITE"},
+                                          {EV_SIGNAL, "SIGNAL"},     {EV_PERSIST, "PERSIST"}, {EV_ET, "ET"},
+                                          {EV_FINALIZE, "FINALIZE"}, {EV_CLOSED, "CLOSED"},   {0, NULL}};
   return diff_bits(events, names);
 }
 
 static const char *flags(int value) {
   static const struct diff_bit names[] = {
-      {EVLIST_TIMEOUT, "TIMEOUT"},   {EVLIST_INSERTED, "INSERTED"},         {EVLIST_SIGNAL, "SIGNAL"},
-      {EVLIST_ACTIVE, "ACTIVE"},     {EVLIST_INTERNAL, "INTERNAL"},         {EVLIST_ACTIVE_LATER, "ACTIVE_LATER"},
-      {EVLIST_FINALIZING, "FINALIZING"}, {EVLIST_INIT, "INIT"},             {0, NULL}};
+      {EVLIST_TIMEOUT, "TIMEOUT"},       {EVLIST_INSERTED, "INSERTED"}, {EVLIST_SIGNAL, "SIGNAL"},
+      {EVLIST_ACTIVE, "ACTIVE"},         {EVLIST_INTERNAL, "INTERNAL"}, {EVLIST_ACTIVE_LATER, "ACTIVE_LATER"},
+      {EVLIST_FINALIZING, "FINALIZING"}, {EVLIST_INIT, "INIT"},         {0, NULL}};
   return diff_bits(value, names);
 }
 
@@ -48,7 +48,9 @@ struct event_base *new_base_of(int flag, const char *avoid) {
   return base;
 }
 
-struct event_base *new_base(void) { return new_base_of(0, NULL); }
+struct event_base *new_base(void) {
+  return new_base_of(0, NULL);
+}
 
 struct event_base *new_base_with(int priorities) {
   struct event_base *base = new_base();
@@ -88,8 +90,10 @@ void set(struct event *e, struct event_base *base, int fd, short events, event_c
 
 const char *answer(int result) {
   char *text = diff_scratch();
-  if (result < 0 && errno) snprintf(text, SCRATCH, "%d %s", result, strerrorname_np(errno));
-  else snprintf(text, SCRATCH, "%d", result);
+  if (result < 0 && errno)
+    snprintf(text, SCRATCH, "%d %s", result, strerrorname_np(errno));
+  else
+    snprintf(text, SCRATCH, "%d", result);
   return text;
 }
 

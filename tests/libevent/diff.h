@@ -24,8 +24,9 @@ const char *counts(struct event_base *base);
 
 /* --- Bases */
 
-struct event_base *new_base(void);                  /* without the environment */
-struct event_base *new_base_of(int flags, const char *avoid); /* flags for event_config_set_flag(); a method not to take */
+struct event_base *new_base(void); /* without the environment */
+struct event_base *new_base_of(int flags,
+                               const char *avoid); /* flags for event_config_set_flag(); a method not to take */
 struct event_base *new_base_with(int priorities);
 
 /* One pass that does not wait. Its result. */
@@ -36,8 +37,8 @@ void turns(struct event_base *base, int count);
 void run_until(struct event_base *base, const volatile int *flag);
 
 /* --- Events. A callback's argument is its name. */
-void told(evutil_socket_t fd, short what, void *name);            /* "name: READ" */
-void told_and_drain(evutil_socket_t fd, short what, void *name);  /* and reads what there is */
+void told(evutil_socket_t fd, short what, void *name);           /* "name: READ" */
+void told_and_drain(evutil_socket_t fd, short what, void *name); /* and reads what there is */
 struct event *make(struct event_base *base, int fd, short events, event_callback_fn fn, const char *name);
 void set(struct event *e, struct event_base *base, int fd, short events, event_callback_fn fn, const char *name);
 #define NAME(text) ((void *)(uintptr_t)(text))
@@ -47,13 +48,14 @@ const char *answer(int result);
 #define ANSWER(call) (errno = 0, answer(call))
 
 /* "text: answer; after", where `after` is looked at after the call. */
-#define CALL(text, call, after)                   \
-  do {                                            \
-    const char *answer_ = ANSWER(call);           \
+#define CALL(text, call, after)                    \
+  do {                                             \
+    const char *answer_ = ANSWER(call);            \
     trace("%s: %s; %s", (text), answer_, (after)); \
   } while (0)
 
-/* A few live at a time. libevent's clock is a coarse one: outside of callbacks, what differs by less than 10 ms may be equal. */
+/* A few live at a time. libevent's clock is a coarse one: outside of callbacks, what differs by less than 10 ms may be
+ * equal. */
 const struct timeval *ms(int milliseconds);
 
 /* Messages are traced by their severity alone: "log: warning". */

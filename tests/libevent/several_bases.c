@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where ours goes beyond libevent: any number of bases, in any threads, may watch one signal, and each that loops is told
-   every time. */
+/* Where ours goes beyond libevent: any number of bases, in any threads, may watch one signal, and each that loops is
+   told every time. */
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/thread.h>

@@ -11,9 +11,13 @@ static struct event_base *the;
 static int pair[2];
 
 static const char *what_of(short what) {
-  static const struct diff_bit names[] = {{BEV_EVENT_READING, "READING"}, {BEV_EVENT_WRITING, "WRITING"}, {BEV_EVENT_EOF, "EOF"},
-                                          {BEV_EVENT_ERROR, "ERROR"}, {BEV_EVENT_TIMEOUT, "TIMEOUT"},
-                                          {BEV_EVENT_CONNECTED, "CONNECTED"}, {0, NULL}};
+  static const struct diff_bit names[] = {{BEV_EVENT_READING, "READING"},
+                                          {BEV_EVENT_WRITING, "WRITING"},
+                                          {BEV_EVENT_EOF, "EOF"},
+                                          {BEV_EVENT_ERROR, "ERROR"},
+                                          {BEV_EVENT_TIMEOUT, "TIMEOUT"},
+                                          {BEV_EVENT_CONNECTED, "CONNECTED"},
+                                          {0, NULL}};
   return diff_bits(what, names);
 }
 
@@ -176,7 +180,8 @@ CASE(an_urgent_bufferevent_comes_first) {
   the = new_base_with(3);
   int other[2];
   make_pair(pair), make_pair(other);
-  struct bufferevent *a = of_socket(pair[0], BEV_OPT_CLOSE_ON_FREE, "lazy"), *b = of_socket(other[0], BEV_OPT_CLOSE_ON_FREE, "urgent");
+  struct bufferevent *a = of_socket(pair[0], BEV_OPT_CLOSE_ON_FREE, "lazy"),
+                     *b = of_socket(other[0], BEV_OPT_CLOSE_ON_FREE, "urgent");
   trace("priority: %d %d", bufferevent_priority_set(a, 2), bufferevent_priority_set(b, 0));
   trace("of: %d %d", bufferevent_get_priority(a), bufferevent_get_priority(b));
   bufferevent_enable(a, EV_READ), bufferevent_enable(b, EV_READ);
@@ -239,8 +244,8 @@ CASE(a_group_with_a_rate_limit) {
 }
 
 static void changed(struct evbuffer *b, const struct evbuffer_cb_info *info, void *name) {
-  trace("%s: had %zu, added %zu, deleted %zu, has %zu", (const char *)name, info->orig_size, info->n_added, info->n_deleted,
-        evbuffer_get_length(b));
+  trace("%s: had %zu, added %zu, deleted %zu, has %zu", (const char *)name, info->orig_size, info->n_added,
+        info->n_deleted, evbuffer_get_length(b));
 }
 
 CASE(a_buffers_callbacks_may_be_deferred_to_the_loop) {
@@ -300,9 +305,11 @@ static void all_received(struct bufferevent *bev, void *name) {
 CASE(written_to_by_another_thread) {
   NEED(!evthread_use_pthreads());
   the = new_base(), make_pair(pair);
-  struct bufferevent *bev = of_socket(pair[0], BEV_OPT_CLOSE_ON_FREE | BEV_OPT_THREADSAFE | BEV_OPT_DEFER_CALLBACKS, "bev");
+  struct bufferevent *bev =
+      of_socket(pair[0], BEV_OPT_CLOSE_ON_FREE | BEV_OPT_THREADSAFE | BEV_OPT_DEFER_CALLBACKS, "bev");
   struct bufferevent *other = of_socket(pair[1], BEV_OPT_CLOSE_ON_FREE | BEV_OPT_THREADSAFE, "other");
-  bufferevent_setcb(bev, NULL, NULL, NULL, NULL), bufferevent_setcb(other, all_received, NULL, event_told, NAME("other"));
+  bufferevent_setcb(bev, NULL, NULL, NULL, NULL),
+      bufferevent_setcb(other, all_received, NULL, event_told, NAME("other"));
   bufferevent_enable(bev, EV_WRITE), bufferevent_enable(other, EV_READ);
   pthread_t thread;
   NEED(!pthread_create(&thread, NULL, writes_in_a_thread, bev));

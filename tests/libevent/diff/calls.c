@@ -81,7 +81,8 @@ CASE(signals_that_may_be_added) {
   for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
     if (signals[i] == 64) continue;
     struct event e;
-    trace("signal %d: assign %d", signals[i], event_assign(&e, base, signals[i], EV_SIGNAL | EV_PERSIST, told, NAME("s")));
+    trace("signal %d: assign %d", signals[i],
+          event_assign(&e, base, signals[i], EV_SIGNAL | EV_PERSIST, told, NAME("s")));
     CALL("  add", event_add(&e, NULL), state(&e));
     CALL("  del", event_del(&e), state(&e));
   }
@@ -91,8 +92,13 @@ CASE(signals_that_may_be_added) {
 CASE(kinds_that_do_not_go_together) {
   struct event_base *base = new_base();
   trace_log();
-  static const short kinds[] = {EV_SIGNAL | EV_READ, EV_SIGNAL | EV_WRITE, EV_SIGNAL | EV_CLOSED, EV_SIGNAL | EV_ET, EV_SIGNAL,
-                                EV_SIGNAL | EV_TIMEOUT, 0x7fff};
+  static const short kinds[] = {EV_SIGNAL | EV_READ,
+                                EV_SIGNAL | EV_WRITE,
+                                EV_SIGNAL | EV_CLOSED,
+                                EV_SIGNAL | EV_ET,
+                                EV_SIGNAL,
+                                EV_SIGNAL | EV_TIMEOUT,
+                                0x7fff};
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
     struct event e;
     memset(&e, 0, sizeof e);
@@ -230,18 +236,27 @@ CASE(once_is_for_what_happens_once) {
     const char *name;
     short events;
     int fd, with_time;
-  } all[] = {{"timeout without a time", EV_TIMEOUT, -1, 0}, {"timeout", EV_TIMEOUT, -1, 1},
-             {"timeout now", EV_TIMEOUT, -1, 2},            {"timeout of a number", EV_TIMEOUT, 55, 0},
-             {"nothing", 0, -1, 0},                         {"nothing, in time", 0, -1, 1},
-             {"signal", EV_SIGNAL, SIGUSR1, 0},             {"persistent", EV_READ | EV_PERSIST, 0, 0},
-             {"read", EV_READ, 0, 1},                       {"write", EV_WRITE, 0, 0},
-             {"read and timeout", EV_READ | EV_TIMEOUT, 0, 1}, {"closed", EV_CLOSED, 0, 1},
-             {"closed and write", EV_CLOSED | EV_WRITE, 0, 0}, {"edge", EV_WRITE | EV_ET, 0, 0},
-             {"only edge", EV_ET, 0, 1},                    {"bad", EV_READ, 9999, 0}};
+  } all[] = {{"timeout without a time", EV_TIMEOUT, -1, 0},
+             {"timeout", EV_TIMEOUT, -1, 1},
+             {"timeout now", EV_TIMEOUT, -1, 2},
+             {"timeout of a number", EV_TIMEOUT, 55, 0},
+             {"nothing", 0, -1, 0},
+             {"nothing, in time", 0, -1, 1},
+             {"signal", EV_SIGNAL, SIGUSR1, 0},
+             {"persistent", EV_READ | EV_PERSIST, 0, 0},
+             {"read", EV_READ, 0, 1},
+             {"write", EV_WRITE, 0, 0},
+             {"read and timeout", EV_READ | EV_TIMEOUT, 0, 1},
+             {"closed", EV_CLOSED, 0, 1},
+             {"closed and write", EV_CLOSED | EV_WRITE, 0, 0},
+             {"edge", EV_WRITE | EV_ET, 0, 0},
+             {"only edge", EV_ET, 0, 1},
+             {"bad", EV_READ, 9999, 0}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
     int fd = all[i].fd == 0 ? pair[0] : all[i].fd;
-    trace("%s: %d", all[i].name, event_base_once(base, fd, all[i].events, told, NAME(all[i].name),
-                                                 all[i].with_time ? ms(all[i].with_time == 1 ? 1 : 0) : NULL));
+    trace("%s: %d", all[i].name,
+          event_base_once(base, fd, all[i].events, told, NAME(all[i].name),
+                          all[i].with_time ? ms(all[i].with_time == 1 ? 1 : 0) : NULL));
     trace("  %s", counts(base));
     pause_ms(12);
     trace("  %d", turn(base));
@@ -315,8 +330,13 @@ CASE(configurations) {
   struct event_base *base = event_base_new_with_config(c);
   trace("descriptors of all kinds: %s", base ? event_base_get_method(base) : "none");
   if (base) event_base_free(base);
-  static const int features[] = {0, EV_FEATURE_ET, EV_FEATURE_O1, EV_FEATURE_EARLY_CLOSE, EV_FEATURE_FDS | EV_FEATURE_EARLY_CLOSE,
-                                 EV_FEATURE_FDS | EV_FEATURE_ET, 0x100};
+  static const int features[] = {0,
+                                 EV_FEATURE_ET,
+                                 EV_FEATURE_O1,
+                                 EV_FEATURE_EARLY_CLOSE,
+                                 EV_FEATURE_FDS | EV_FEATURE_EARLY_CLOSE,
+                                 EV_FEATURE_FDS | EV_FEATURE_ET,
+                                 0x100};
   for (size_t i = 0; i < sizeof features / sizeof *features; i++) {
     event_config_require_features(c, features[i]);
     base = event_base_new_with_config(c);
@@ -381,7 +401,8 @@ CASE(an_event_as_its_own_argument) {
 
 CASE(times_of_all_kinds) {
   struct event_base *base = new_base();
-  static const struct timeval times[] = {{0, 0}, {0, 999999}, {-1, 0}, {0, -1}, {1L << 40, 0}, {LONG_MAX / 2, 0}, {0, 1000000}, {0, 5000000}};
+  static const struct timeval times[] = {{0, 0},        {0, 999999},       {-1, 0},      {0, -1},
+                                         {1L << 40, 0}, {LONG_MAX / 2, 0}, {0, 1000000}, {0, 5000000}};
   for (size_t i = 0; i < sizeof times / sizeof *times; i++) {
     struct event e;
     set(&e, base, -1, EV_TIMEOUT, told, "e");

@@ -88,7 +88,8 @@ CASE(finalizers_come_in_the_order_they_were_asked_for_among_active_ones) {
 
 CASE(at_a_bases_end_finalizers_are_called) {
   the = new_base();
-  for (int i = 0; i < 4; i++) all[i] = make(the, -1, EV_FINALIZE | EV_TIMEOUT, told, i == 0 ? "a" : i == 1 ? "b" : i == 2 ? "c" : "d");
+  for (int i = 0; i < 4; i++)
+    all[i] = make(the, -1, EV_FINALIZE | EV_TIMEOUT, told, i == 0 ? "a" : i == 1 ? "b" : i == 2 ? "c" : "d");
   event_add(all[0], ms(1000));
   event_active(all[3], EV_READ, 1);
   event_finalize(0, all[0], finalized), event_free_finalize(0, all[2], finalized), event_finalize(0, all[1], finalized);
@@ -182,7 +183,8 @@ CASE(a_bufferevent_freed_in_its_own_callback) {
     the = new_base();
     int pair[2];
     make_pair(pair);
-    struct bufferevent *bev = bufferevent_socket_new(the, pair[0], BEV_OPT_CLOSE_ON_FREE | (defer ? BEV_OPT_DEFER_CALLBACKS : 0));
+    struct bufferevent *bev =
+        bufferevent_socket_new(the, pair[0], BEV_OPT_CLOSE_ON_FREE | (defer ? BEV_OPT_DEFER_CALLBACKS : 0));
     bufferevent_setcb(bev, free_now, write_told, event_told, NAME("bev"));
     bufferevent_enable(bev, EV_READ);
     put(pair[1], 3);
@@ -202,8 +204,10 @@ CASE(a_bufferevent_freed_and_the_base_at_once) {
     bufferevent_enable(bev, EV_READ | EV_WRITE);
     if (!nofinalize) with_reference(bev, "output");
     bufferevent_free(bev);
-    if (nofinalize) turn(the), event_base_free_nofinalize(the);
-    else event_base_free(the);
+    if (nofinalize)
+      turn(the), event_base_free_nofinalize(the);
+    else
+      event_base_free(the);
     trace("open: %d", is_open(pair[0]));
   }
 }
@@ -222,8 +226,10 @@ CASE(pairs_and_filters_freed_in_either_order) {
     bufferevent_write(pair[1], "abc", 3);
     turn(the);
     bufferevent_write(pair[1], "def", 3);
-    if (order < 2) bufferevent_free(pair[1]), turn(the), bufferevent_free(filter);
-    else bufferevent_free(filter), bufferevent_free(pair[1]);
+    if (order < 2)
+      bufferevent_free(pair[1]), turn(the), bufferevent_free(filter);
+    else
+      bufferevent_free(filter), bufferevent_free(pair[1]);
     if (!(order & 1)) bufferevent_free(pair[0]);
     event_base_loop(the, EVLOOP_NONBLOCK);
     trace("%s", counts(the));

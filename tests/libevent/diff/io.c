@@ -335,7 +335,8 @@ CASE(active_by_descriptor) {
   event_add(&combined[0], NULL), event_add(&combined[1], ms(100000)), event_add(&combined[2], ms(100000));
   event_add(&combined[3], NULL);
   fill(pair[0]);
-  static const short what[] = {EV_READ, EV_WRITE, EV_READ | EV_WRITE, EV_TIMEOUT, EV_TIMEOUT | EV_READ, EV_CLOSED, 0, EV_SIGNAL};
+  static const short what[] = {EV_READ,   EV_WRITE, EV_READ | EV_WRITE, EV_TIMEOUT, EV_TIMEOUT | EV_READ,
+                               EV_CLOSED, 0,        EV_SIGNAL};
   for (int i = 0; i < 8; i++) {
     trace("-- %s", bits(what[i]));
     event_base_active_by_fd(base, pair[0], what[i]);

@@ -8,7 +8,10 @@ static struct event *all[8];
 static const struct {
   const char *name;
   int flags;
-} kinds[] = {{"0", 0}, {"once", EVLOOP_ONCE}, {"nonblock", EVLOOP_NONBLOCK}, {"once, nonblock", EVLOOP_ONCE | EVLOOP_NONBLOCK},
+} kinds[] = {{"0", 0},
+             {"once", EVLOOP_ONCE},
+             {"nonblock", EVLOOP_NONBLOCK},
+             {"once, nonblock", EVLOOP_ONCE | EVLOOP_NONBLOCK},
              {"nonblock, even if empty", EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY},
              {"once, nonblock, even if empty", EVLOOP_ONCE | EVLOOP_NONBLOCK | EVLOOP_NO_EXIT_ON_EMPTY}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -68,7 +71,8 @@ CASE(a_ready_persistent_event_in_every_kind_of_loop) {
 }
 
 enum what { EXIT_NOW, EXIT_SOON, BREAK, CONTINUE, EXIT_AND_BREAK, EXIT_TWICE, CONTINUE_AND_BREAK, WAYS };
-static const char *const ways[] = {"exit", "exit soon", "break", "continue", "exit and break", "exit twice", "continue and break"};
+static const char *const ways[] = {"exit",       "exit soon",         "break", "continue", "exit and break",
+                                   "exit twice", "continue and break"};
 static int way;
 
 static void leave(evutil_socket_t fd, short what, void *name) {
@@ -212,7 +216,9 @@ CASE(counts_and_their_maxima) {
   turn(base), trace("turn: %s", counts(base));
   turn(base), trace("turn: %s", counts(base));
   trace("max added, cleared: %d", event_base_get_max_events(base, EVENT_BASE_COUNT_ADDED, 1));
-  trace("max all, cleared: %d", event_base_get_max_events(base, EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_ACTIVE | EVENT_BASE_COUNT_VIRTUAL, 1));
+  trace(
+      "max all, cleared: %d",
+      event_base_get_max_events(base, EVENT_BASE_COUNT_ADDED | EVENT_BASE_COUNT_ACTIVE | EVENT_BASE_COUNT_VIRTUAL, 1));
   trace("%s", counts(base));
   trace("none, all: %d %d", event_base_get_num_events(base, 0), event_base_get_num_events(base, ~0u));
   for (int i = 0; i < 3; i++) event_free(all[i]), trace("freed: %s", counts(base));
@@ -234,7 +240,8 @@ CASE(foreach_visits_each_event_once) {
   static struct event e[12];
   for (int i = 0; i < 3; i++) make_pipe(pipes[i]);
   static const char *const fds[] = {"read 0", "read 1", "read 2", "read 0 again"};
-  for (int i = 0; i < 4; i++) set(&e[i], base, pipes[i % 3][0], EV_READ, told, fds[i]), event_add(&e[i], i == 1 ? ms(50000) : NULL);
+  for (int i = 0; i < 4; i++)
+    set(&e[i], base, pipes[i % 3][0], EV_READ, told, fds[i]), event_add(&e[i], i == 1 ? ms(50000) : NULL);
   set(&e[4], base, SIGUSR2, EV_SIGNAL, told, "usr2"), event_add(&e[4], NULL);
   set(&e[5], base, SIGUSR1, EV_SIGNAL, told, "usr1"), event_add(&e[5], NULL);
   set(&e[6], base, -1, EV_TIMEOUT, told, "timer"), event_add(&e[6], ms(70000));
@@ -266,7 +273,8 @@ CASE(a_dump_names_every_event) {
   set(&e[2], base, SIGUSR1, EV_SIGNAL | EV_PERSIST, told, "signal"), event_add(&e[2], NULL);
   set(&e[3], base, -1, EV_TIMEOUT, told, "timer"), event_add(&e[3], ms(95000));
   set(&e[4], base, -1, EV_TIMEOUT, told, "common"), event_add(&e[4], event_base_init_common_timeout(base, ms(90000)));
-  set(&e[5], base, -1, 0, told, "active"), event_active(&e[5], EV_READ | EV_WRITE | EV_CLOSED | EV_SIGNAL | EV_TIMEOUT, 1);
+  set(&e[5], base, -1, 0, told, "active"),
+      event_active(&e[5], EV_READ | EV_WRITE | EV_CLOSED | EV_SIGNAL | EV_TIMEOUT, 1);
   event_active(&e[1], EV_WRITE, 1);
   FILE *out = fdopen(file[1], "w");
   event_base_dump_events(base, out);

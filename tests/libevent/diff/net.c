@@ -35,7 +35,8 @@ static void find_port(int fd) {
 static int accepted, errors, wanted;
 static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int size, void *name) {
   (void)l;
-  trace("%s: accepted, family %d, %d", (const char *)name, sa->sa_family == AF_INET, size == (int)sizeof(struct sockaddr_in));
+  trace("%s: accepted, family %d, %d", (const char *)name, sa->sa_family == AF_INET,
+        size == (int)sizeof(struct sockaddr_in));
   evutil_closesocket(fd);
   if (++accepted >= wanted) event_base_loopbreak(the);
 }
@@ -52,8 +53,9 @@ static int connect_to_it(void) {
 }
 
 static struct evconnlistener *listens(unsigned flags) {
-  struct evconnlistener *l = evconnlistener_new_bind(the, on_accept, NAME("listener"), LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE | flags, -1,
-                                                     loopback(), sizeof local);
+  struct evconnlistener *l =
+      evconnlistener_new_bind(the, on_accept, NAME("listener"), LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE | flags, -1,
+                              loopback(), sizeof local);
   NEED(l);
   find_port(evconnlistener_get_fd(l));
   return l;
@@ -144,7 +146,8 @@ static int answered, expected;
 static void on_request(struct evhttp_request *req, void *arg) {
   struct evbuffer *body = evhttp_request_get_input_buffer(req), *out = evbuffer_new();
   (void)arg;
-  trace("server: %d %s, %zu bytes", evhttp_request_get_command(req), evhttp_request_get_uri(req), evbuffer_get_length(body));
+  trace("server: %d %s, %zu bytes", evhttp_request_get_command(req), evhttp_request_get_uri(req),
+        evbuffer_get_length(body));
   evbuffer_add_printf(out, "you said %zu bytes", evbuffer_get_length(body));
   evhttp_add_header(evhttp_request_get_output_headers(req), "X-Test", "yes");
   evhttp_send_reply(req, HTTP_OK, "Fine", out);
@@ -159,8 +162,10 @@ static void next_chunk(evutil_socket_t fd, short what, void *arg) {
   evbuffer_add_printf(out, "chunk %d;", chunks);
   evhttp_send_reply_chunk(chunked_request, out);
   evbuffer_free(out);
-  if (++chunks == 3) evhttp_send_reply_end(chunked_request);
-  else event_base_once(the, -1, EV_TIMEOUT, next_chunk, NULL, ms(2));
+  if (++chunks == 3)
+    evhttp_send_reply_end(chunked_request);
+  else
+    event_base_once(the, -1, EV_TIMEOUT, next_chunk, NULL, ms(2));
 }
 
 static void on_chunked(struct evhttp_request *req, void *arg) {
@@ -177,12 +182,13 @@ static void on_silent(struct evhttp_request *req, void *arg) {
 }
 
 static void on_answer(struct evhttp_request *req, void *name) {
-  if (!req) trace("%s: no answer", (const char *)name);
+  if (!req)
+    trace("%s: no answer", (const char *)name);
   else {
     struct evbuffer *body = evhttp_request_get_input_buffer(req);
     const char *header = evhttp_find_header(evhttp_request_get_input_headers(req), "X-Test");
-    trace("%s: %d, header %s, %.*s", (const char *)name, evhttp_request_get_response_code(req), header ? header : "none",
-          (int)evbuffer_get_length(body), (const char *)evbuffer_pullup(body, -1));
+    trace("%s: %d, header %s, %.*s", (const char *)name, evhttp_request_get_response_code(req),
+          header ? header : "none", (int)evbuffer_get_length(body), (const char *)evbuffer_pullup(body, -1));
   }
   if (++answered == expected) event_base_loopbreak(the);
 }
@@ -199,7 +205,8 @@ static struct evhttp *serves(void) {
   return http;
 }
 
-static void ask(struct evhttp_connection *c, const char *name, enum evhttp_cmd_type how, const char *uri, const char *body) {
+static void ask(struct evhttp_connection *c, const char *name, enum evhttp_cmd_type how, const char *uri,
+                const char *body) {
   struct evhttp_request *req = evhttp_request_new(on_answer, NAME(name));
   evhttp_add_header(evhttp_request_get_output_headers(req), "Host", "localhost");
   if (body) evbuffer_add(evhttp_request_get_output_buffer(req), body, strlen(body));
@@ -261,13 +268,16 @@ static void on_query(struct evdns_server_request *req, void *arg) {
 }
 
 static void on_address(int result, char type, int count, int ttl, void *addresses, void *name) {
-  if (result) trace("%s: %s", (const char *)name, evdns_err_to_string(result));
-  else trace("%s: type %d, %d, ttl %d, %#x", (const char *)name, type, count, ttl, ntohl(*(ev_uint32_t *)addresses));
+  if (result)
+    trace("%s: %s", (const char *)name, evdns_err_to_string(result));
+  else
+    trace("%s: type %d, %d, ttl %d, %#x", (const char *)name, type, count, ttl, ntohl(*(ev_uint32_t *)addresses));
   if (++answered == expected) event_base_loopbreak(the);
 }
 
 static void on_addrinfo(int result, struct evutil_addrinfo *info, void *name) {
-  trace("%s: %d, %s", (const char *)name, result, yes(info && ((struct sockaddr_in *)(void *)info->ai_addr)->sin_port == htons(80)));
+  trace("%s: %d, %s", (const char *)name, result,
+        yes(info && ((struct sockaddr_in *)(void *)info->ai_addr)->sin_port == htons(80)));
   if (info) evutil_freeaddrinfo(info);
   if (++answered == expected) event_base_loopbreak(the);
 }
@@ -294,7 +304,8 @@ CASE(names_are_asked_of_a_server) {
   answered = 0;
   evdns_getaddrinfo(dns, "127.0.0.1", "80", &hints, on_addrinfo, NAME("a number"));
   trace("answered at once: %d", answered);
-  struct evdns_request *r = evdns_base_resolve_ipv4(dns, "silent.example.org", DNS_QUERY_NO_SEARCH, on_address, NAME("cancelled"));
+  struct evdns_request *r =
+      evdns_base_resolve_ipv4(dns, "silent.example.org", DNS_QUERY_NO_SEARCH, on_address, NAME("cancelled"));
   evdns_cancel_request(dns, r);
   trace("turn: %d", turn(the));
   evdns_base_free(dns, 1);
@@ -326,8 +337,10 @@ static void tls_read(struct bufferevent *bev, void *name) {
   size_t n = bufferevent_read(bev, text, sizeof text - 1);
   text[n] = 0;
   trace("%s: %s", (const char *)name, text);
-  if (!strcmp(name, "server")) bufferevent_write(bev, "pong", 4);
-  else event_base_loopbreak(the);
+  if (!strcmp(name, "server"))
+    bufferevent_write(bev, "pong", 4);
+  else
+    event_base_loopbreak(the);
 }
 
 static void tls_event(struct bufferevent *bev, short what, void *name) {
@@ -341,13 +354,17 @@ static void tls_round(int over_filter, int options) {
   make_pair(pair);
   struct bufferevent *server, *client;
   if (over_filter) {
-    server = bufferevent_openssl_filter_new(the, bufferevent_socket_new(the, pair[0], BEV_OPT_CLOSE_ON_FREE), SSL_new(server_ctx),
-                                            BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE | options);
-    client = bufferevent_openssl_filter_new(the, bufferevent_socket_new(the, pair[1], BEV_OPT_CLOSE_ON_FREE), SSL_new(client_ctx),
-                                            BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE | options);
+    server =
+        bufferevent_openssl_filter_new(the, bufferevent_socket_new(the, pair[0], BEV_OPT_CLOSE_ON_FREE),
+                                       SSL_new(server_ctx), BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE | options);
+    client = bufferevent_openssl_filter_new(the, bufferevent_socket_new(the, pair[1], BEV_OPT_CLOSE_ON_FREE),
+                                            SSL_new(client_ctx), BUFFEREVENT_SSL_CONNECTING,
+                                            BEV_OPT_CLOSE_ON_FREE | options);
   } else {
-    server = bufferevent_openssl_socket_new(the, pair[0], SSL_new(server_ctx), BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE | options);
-    client = bufferevent_openssl_socket_new(the, pair[1], SSL_new(client_ctx), BUFFEREVENT_SSL_CONNECTING, BEV_OPT_CLOSE_ON_FREE | options);
+    server = bufferevent_openssl_socket_new(the, pair[0], SSL_new(server_ctx), BUFFEREVENT_SSL_ACCEPTING,
+                                            BEV_OPT_CLOSE_ON_FREE | options);
+    client = bufferevent_openssl_socket_new(the, pair[1], SSL_new(client_ctx), BUFFEREVENT_SSL_CONNECTING,
+                                            BEV_OPT_CLOSE_ON_FREE | options);
   }
   NEED(server && client);
   bufferevent_setcb(server, tls_read, NULL, tls_event, NAME("server"));

@@ -38,7 +38,8 @@ CASE(an_urgent_one_made_active_by_a_less_urgent_one_overtakes_its_fellows) {
   struct event_base *base = new_base_with(3);
   all[0] = make(base, -1, 0, told, "urgent");
   event_priority_set(all[0], 0);
-  for (int i = 1; i < 5; i++) all[i] = make(base, -1, 0, urgent_again, i == 1 ? "b" : i == 2 ? "c" : i == 3 ? "d" : "e");
+  for (int i = 1; i < 5; i++)
+    all[i] = make(base, -1, 0, urgent_again, i == 1 ? "b" : i == 2 ? "c" : i == 3 ? "d" : "e");
   for (int i = 1; i < 5; i++) event_active(all[i], EV_WRITE, 1);
   while (event_base_get_num_events(base, EVENT_BASE_COUNT_ACTIVE)) {
     trace("pass");
@@ -260,7 +261,8 @@ static void change_priority(evutil_socket_t fd, short what, void *name) {
 
 CASE(the_priority_of_an_active_event_cannot_be_changed) {
   struct event_base *base = new_base_with(3);
-  for (int i = 0; i < 4; i++) all[i] = make(base, -1, 0, i ? told : change_priority, i == 0 ? "a" : i == 1 ? "b" : i == 2 ? "c" : "d");
+  for (int i = 0; i < 4; i++)
+    all[i] = make(base, -1, 0, i ? told : change_priority, i == 0 ? "a" : i == 1 ? "b" : i == 2 ? "c" : "d");
   for (int i = 0; i < 3; i++) event_active(all[i], EV_READ, 1);
   turns(base, 3);
   for (int i = 0; i < 4; i++) trace("%s", state(all[i])), event_free(all[i]);
@@ -276,7 +278,8 @@ static void delete_the_next(evutil_socket_t fd, short what, void *name) {
 
 CASE(an_active_event_that_is_deleted_is_not_called) {
   struct event_base *base = new_base();
-  for (int i = 0; i < 4; i++) all[i] = make(base, -1, 0, i ? told : delete_the_next, i == 0 ? "a" : i == 1 ? "b" : i == 2 ? "c" : "d");
+  for (int i = 0; i < 4; i++)
+    all[i] = make(base, -1, 0, i ? told : delete_the_next, i == 0 ? "a" : i == 1 ? "b" : i == 2 ? "c" : "d");
   for (int i = 0; i < 4; i++) event_active(all[i], EV_READ, 1);
   turns(base, 2);
   for (int i = 0; i < 4; i++) trace("%s", state(all[i])), event_free(all[i]);

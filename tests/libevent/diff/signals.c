@@ -126,7 +126,11 @@ static void handler(int signum) {
 CASE(the_handler_of_before_is_restored) {
   the = new_base();
   for (int i = 0; i < 3; i++) {
-    struct sigaction act = {.sa_handler = i == 0 ? SIG_DFL : i == 1 ? SIG_IGN : handler, .sa_flags = i == 2 ? SA_NODEFER : 0}, now;
+    struct sigaction act = {.sa_handler = i == 0   ? SIG_DFL
+                                          : i == 1 ? SIG_IGN
+                                                   : handler,
+                            .sa_flags = i == 2 ? SA_NODEFER : 0},
+                     now;
     NEED(!sigaction(SIGUSR1, &act, NULL));
     all[0] = make(the, SIGUSR1, EV_SIGNAL | EV_PERSIST, count_told, "s");
     all[1] = make(the, SIGUSR1, EV_SIGNAL | EV_PERSIST, count_told, "t");
@@ -138,7 +142,8 @@ CASE(the_handler_of_before_is_restored) {
     trace("one left: %s", yes(now.sa_handler != act.sa_handler));
     event_del(all[1]);
     NEED(!sigaction(SIGUSR1, NULL, &now));
-    trace("restored: %s, as it was: %s", yes(now.sa_handler == act.sa_handler), yes((now.sa_flags & SA_NODEFER) == (act.sa_flags & SA_NODEFER)));
+    trace("restored: %s, as it was: %s", yes(now.sa_handler == act.sa_handler),
+          yes((now.sa_flags & SA_NODEFER) == (act.sa_flags & SA_NODEFER)));
     event_free(all[0]), event_free(all[1]);
   }
   raise(SIGUSR1);
@@ -192,8 +197,10 @@ CASE(a_signal_that_is_not_persistent) {
 
 static void raise_again(evutil_socket_t fd, short what, void *name) {
   count_told(fd, what, name);
-  if (calls < 4) raise(SIGUSR1);
-  else event_base_loopbreak(the);
+  if (calls < 4)
+    raise(SIGUSR1);
+  else
+    event_base_loopbreak(the);
 }
 
 CASE(raised_in_its_callback) {
@@ -209,8 +216,10 @@ CASE(raised_in_its_callback) {
 
 static void add_other(evutil_socket_t fd, short what, void *name) {
   count_told(fd, what, name);
-  if (calls == 1) event_add(all[1], NULL), raise(SIGUSR2), raise(SIGUSR2);
-  else event_base_loopbreak(the);
+  if (calls == 1)
+    event_add(all[1], NULL), raise(SIGUSR2), raise(SIGUSR2);
+  else
+    event_base_loopbreak(the);
 }
 
 static void delete_and_raise(evutil_socket_t fd, short what, void *name) {

@@ -187,7 +187,8 @@ static void *adds_and_deletes(void *arg) {
   int ends[2];
   (void)arg;
   make_pipe(ends);
-  struct event *read = make(the, ends[0], EV_READ | EV_PERSIST, count, "read"), *timer_ = make(the, -1, EV_TIMEOUT, count, "timer");
+  struct event *read = make(the, ends[0], EV_READ | EV_PERSIST, count, "read"),
+               *timer_ = make(the, -1, EV_TIMEOUT, count, "timer");
   int failed = 0;
   for (int i = 0; i < ROUNDS; i++) {
     failed += event_add(read, i & 1 ? NULL : ms(1000)) != 0;
@@ -264,7 +265,8 @@ static void *make_lock(unsigned kind) {
   struct own_lock *l = malloc(sizeof *l);
   pthread_mutexattr_t attr;
   pthread_mutexattr_init(&attr);
-  pthread_mutexattr_settype(&attr, kind & EVTHREAD_LOCKTYPE_RECURSIVE ? PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_ERRORCHECK);
+  pthread_mutexattr_settype(&attr,
+                            kind & EVTHREAD_LOCKTYPE_RECURSIVE ? PTHREAD_MUTEX_RECURSIVE : PTHREAD_MUTEX_ERRORCHECK);
   pthread_mutex_init(&l->mutex, &attr);
   l->kind = kind;
   made++;
@@ -316,10 +318,10 @@ static int wait_condition(void *c, void *lock, const struct timeval *until) {
 static unsigned long own_id(void) { return (unsigned long)pthread_self(); }
 
 static void own_locks(void) {
-  static const struct evthread_lock_callbacks locks = {EVTHREAD_LOCK_API_VERSION, EVTHREAD_LOCKTYPE_RECURSIVE, make_lock,
-                                                       free_lock, take_lock, leave_lock};
-  static const struct evthread_condition_callbacks cond = {EVTHREAD_CONDITION_API_VERSION, make_condition, free_condition,
-                                                           signal_condition, wait_condition};
+  static const struct evthread_lock_callbacks locks = {
+      EVTHREAD_LOCK_API_VERSION, EVTHREAD_LOCKTYPE_RECURSIVE, make_lock, free_lock, take_lock, leave_lock};
+  static const struct evthread_condition_callbacks cond = {EVTHREAD_CONDITION_API_VERSION, make_condition,
+                                                           free_condition, signal_condition, wait_condition};
   trace("locks: %d", evthread_set_lock_callbacks(&locks));
   trace("conditions: %d", evthread_set_condition_callbacks(&cond));
   evthread_set_id_callback(own_id);

@@ -274,7 +274,8 @@ CASE(timers_by_every_clock) {
   for (int i = 0; i < 4; i++) {
     struct event_base *base = new_base_of(flags[i], NULL);
     static const char *const names[] = {"a", "b", "c", "d"};
-    for (int k = 3; k >= 0; k--) set(&timer[k], base, -1, EV_TIMEOUT, told, names[k]), event_add(&timer[k], ms(10 + k * 15));
+    for (int k = 3; k >= 0; k--)
+      set(&timer[k], base, -1, EV_TIMEOUT, told, names[k]), event_add(&timer[k], ms(10 + k * 15));
     trace("loop: %d", event_base_dispatch(base));
     event_base_free(base);
   }
