@@ -79,7 +79,7 @@ static void leave(evutil_socket_t fd, short what, void *name) {
   told(fd, what, name);
   if (way == EXIT_NOW || way == EXIT_AND_BREAK || way == EXIT_TWICE) trace("exit: %d", event_base_loopexit(the, NULL));
   if (way == EXIT_SOON) trace("exit: %d", event_base_loopexit(the, ms(3)));
-  if (way == EXIT_TWICE) trace("exit: %d", event_base_loopexit(the, ms(2)));
+  if (way == EXIT_TWICE) trace("exit: %d", event_base_loopexit(the, ms(100000)));
   if (way == BREAK || way == EXIT_AND_BREAK || way == CONTINUE_AND_BREAK) trace("break: %d", event_base_loopbreak(the));
   if (way == CONTINUE || way == CONTINUE_AND_BREAK) trace("continue: %d", event_base_loopcontinue(the));
   trace("exit %d break %d", event_base_got_exit(the), event_base_got_break(the));
