@@ -418,7 +418,7 @@ def turn(place, ways=(("UDP", ()), ("TLS", ("-t", "-S")))):
 
 
 def turn_in_all_ways(place):
-    turn(place, (("TCP", ("-t",)), ("channels", ("-s",)), ("UDP and TLS", ("-S",)), ("many", ("-t", "-m", 20))))
+    turn(place, (("TCP", ("-t",)), ("channels", ("-s",)), ("TCP and TLS again", ("-t", "-S"))))
 
 
 # ---- the bare core ----
@@ -679,6 +679,24 @@ def storm(place):
     place.fact("end", program.stop(signal.SIGTERM))
 
 
+def control_mode(place, variables):
+    """A client that talks to the server in lines, until it is told to go."""
+    client = subprocess.Popen([find("tmux"), "-L", "x", "-C", "attach"], cwd=place.folder, stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, env=place.client.environment(place.folder / "control") | variables)
+    limit = threading.Timer(30, client.kill)
+    limit.start()
+    with client:
+        client.stdin.write(b"list-windows\n")
+        client.stdin.flush()
+        found = [next((line for line in client.stdout if line.startswith(b"%end")), b"").split(b" ")[0].strip() for _ in range(2)]
+        client.stdin.write(b"detach\n")
+        client.stdin.flush()
+        found.append(next((line for line in client.stdout if line.startswith(b"%exit")), b"").split(b" ")[0].strip())
+        client.wait()
+    limit.cancel()
+    return client.returncode, found
+
+
 def terminals(place):
     """tmux: clients, server, windows, jobs; all of it signals, pipes and processes."""
     variables = {"TERM": "screen", "TMUX_TMPDIR": str(place.folder), "SHELL": "/bin/sh"}
@@ -704,10 +722,7 @@ def terminals(place):
     for number in range(15 * place.rounds):
         tmux("kill-window", "-t", f"s:w{number}")
     place.fact("windows", len(tmux("list-windows", "-t", "s").output().splitlines()))
-    control = subprocess.run([find("tmux"), "-L", "x", "-C", "attach"], input=b"list-windows\ndetach\n", cwd=place.folder,
-                             capture_output=True, timeout=30, check=False,
-                             env=place.client.environment(place.folder / "control") | variables)
-    place.fact("control mode", (control.returncode, control.stdout.count(b"%begin"), b"%exit" in control.stdout))
+    place.fact("control mode", control_mode(place, variables))
     tmux("kill-server")
     place.fact("gone", tmux("list-sessions", status=None).status)
 
