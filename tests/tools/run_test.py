@@ -540,7 +540,8 @@ def stopping_stops_both():
     def state(pid):
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
-    with Running("--stats", SHOP.libevent(), "serve") as server:
+    # In a group of its own, whose leader's parent is in another one of this session: an orphaned group is never stopped.
+    with Running("--stats", SHOP.libevent(), "serve", process_group=0) as server:
         server.process.send_signal(signal.SIGTSTP)
         until(lambda: state(server.child) == "T" and state(server.pid) == "T", "they did not stop")
         server.process.send_signal(signal.SIGCONT)
