@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "common/context.hh"
 #include "loop.hh"
 
 extern "C" {
@@ -36,29 +37,15 @@ unsigned flags_from_environment(unsigned flags) {
   return text ? static_cast<unsigned>(std::atoi(text)) : flags;
 }
 
-// The context's memory, through ev_set_allocator(): aligned within a larger piece, whose start lies before it.
-void *take(size_t size, size_t align, void *) {
-  auto *raw = static_cast<char *>(resize(nullptr, size + align + sizeof(void *)));
-  auto at = reinterpret_cast<uintptr_t>(raw) + sizeof(void *);
-  at = (at + align - 1) / align * align;
-  reinterpret_cast<void **>(at)[-1] = raw;
-  return reinterpret_cast<void *>(at);
-}
-void give(void *p, size_t, void *) { resize(static_cast<void **>(p)[-1], 0); }
+void *take(size_t size) { return resize(nullptr, size); }
+void give(void *p) { resize(p, 0); }
 
 torque_ctx *open_context(struct ev_loop *loop) {
-  torque_config *config;
-  if (torque_config_new(&config)) return nullptr;
-  torque_config_set_driven(config, 1);
-  torque_config_set_sigpipe(config, 0);
-  if (has_allocator()) torque_config_set_allocator(config, take, give, nullptr);
-  torque_ctx *ctx;
-  const torque_err err = torque_ctx_new(config, &ctx);
-  torque_config_free(config);
-  if (err) return nullptr;
-  if (!torque_watch_init(ctx, wish_told, loop)) return ctx;
-  torque_stop(ctx);
-  return nullptr;
+  using Memory = torque_compat::AlignedMemory<take, give>;
+  const bool own = has_allocator();
+  torque_ctx *ctx = nullptr;
+  (void)torque_compat::open_context(own ? Memory::take : nullptr, own ? Memory::give : nullptr, wish_told, loop, &ctx);
+  return ctx;
 }
 
 void set_clocks(struct ev_loop *loop) {

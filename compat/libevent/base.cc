@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <climits>
 
+#include "common/context.hh"
 #include "config.hh"
 #include "memory.hh"
 
@@ -22,21 +23,11 @@ void before_wait(void *b) { unlock(static_cast<event_base *>(b)); }
 void after_wait(void *b) { lock(static_cast<event_base *>(b)); }
 
 torque_ctx *open_context(event_base *b) {
-  torque_config *config;
-  if (torque_config_new(&config)) return nullptr;
-  torque_config_set_driven(config, 1);
-  torque_config_set_sigpipe(config, 0);
-  torque_config_set_allocator(config, take_memory, give_memory, nullptr);
   torque_ctx *ctx;
-  const torque_err err = torque_ctx_new(config, &ctx);
-  torque_config_free(config);
-  if (err) {
-    errno = err > TORQUE_ERR_SYSCALL ? err - TORQUE_ERR_SYSCALL : ENOMEM;
-    log_warn("epoll_create");
-    return nullptr;
-  }
-  if (!torque_watch_init(ctx, told, b)) return ctx;
-  torque_stop(ctx);
+  const torque_err err = torque_compat::open_context(take_memory, give_memory, told, b, &ctx);
+  if (!err) return ctx;
+  errno = err > TORQUE_ERR_SYSCALL ? err - TORQUE_ERR_SYSCALL : ENOMEM;
+  log_warn("epoll_create");
   return nullptr;
 }
 

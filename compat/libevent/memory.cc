@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "memory.hh"
 
-#include <cstdint>
-
+#include "common/context.hh"
 #include "genuine.hh"
 
-// Aligned within a larger piece, whose start lies before it.
-void *torque_event::take_memory(size_t size, size_t align, void *) {
-  auto *raw = static_cast<char *>(mm_malloc(size + align + sizeof(void *)));
-  if (!raw) return nullptr;
-  auto at = reinterpret_cast<uintptr_t>(raw) + sizeof(void *);
-  at = (at + align - 1) / align * align;
-  reinterpret_cast<void **>(at)[-1] = raw;
-  return reinterpret_cast<void *>(at);
+namespace {
+using Memory = torque_compat::AlignedMemory<torque_event::mm_malloc, torque_event::mm_free>;
 }
 
-void torque_event::give_memory(void *p, size_t, void *) { mm_free(static_cast<void **>(p)[-1]); }
+void *torque_event::take_memory(size_t size, size_t align, void *arg) { return Memory::take(size, align, arg); }
+void torque_event::give_memory(void *p, size_t size, void *arg) { Memory::give(p, size, arg); }
