@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Descriptors: what all events of one want together is a wish to the context. The first wish for a number goes to the
-// kernel at once, so that event_add() can answer what is wrong with it; what changes afterwards waits for the next wait.
+// Descriptors: what all events of one want together is a wish to the context. A number's first event goes to the kernel at
+// once, so that event_add() can answer what is wrong with it, also where an earlier one was deleted: the number may have
+// been closed since. What changes beside that event waits for the next wait.
 #include <cerrno>
 #include <climits>
 #include <cstring>
