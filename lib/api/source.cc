@@ -53,7 +53,8 @@ torque_err torque::start_source(uint64_t source) noexcept {
   if (const torque_err err = context.ensure_started()) return err;
   Slot &s = *v.slot;
   switch (v.kind) {
-    case Kind::fd: return start_fd(context, s, source);
+    case Kind::fd:
+    case Kind::child: return start_fd(context, s, source);
     case Kind::signal: return start_signal(context, s, source);
     case Kind::listener: return start_listener(context, s, source);
     case Kind::timer: return TORQUE_ERR_KIND;

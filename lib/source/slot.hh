@@ -26,6 +26,7 @@ enum class Kind : uint8_t {
   acceptor,  // one domain's part of a listener
   strand,    // runs what queued up for a strand
   hub,       // the process's signal descriptors, as this context watches them
+  child,     // a process, by its descriptor
 };
 
 // Slot::traits
@@ -105,7 +106,7 @@ struct Ends {
   torque_final_fn *final;
   Steady<Strand *> strand;  // not null: the traits say kStranded
   union {
-    uint64_t period;  // timers: under the timer lock
+    uint64_t period;  // timers: under the timer lock. Children: see child.hh; constant
     void *extra;      // signal, listener, acceptor, strand: their own object; constant
   };
 };

@@ -34,7 +34,7 @@ class Finishing {
   [[gnu::tls_model("initial-exec")]] static inline constinit thread_local Finishing *innermost = nullptr;
 };
 
-constexpr Run kRun[] = {run_fd, run_fd, run_timer, run_signal, nullptr, run_acceptor, run_strand, run_hub};
+constexpr Run kRun[] = {run_fd, run_fd, run_timer, run_signal, nullptr, run_acceptor, run_strand, run_hub, run_child};
 
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
   return s.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire);
@@ -78,7 +78,8 @@ void finish(Slot &s, uint64_t w) noexcept {
 void dismantle(const Seen &v, uint64_t handle) noexcept {
   switch (v.kind) {
     case Kind::fd:
-    case Kind::hub: detach_fd(v, handle); break;
+    case Kind::hub:
+    case Kind::child: detach_fd(v, handle); break;
     case Kind::acceptor:
       detach_fd(v, handle);
       timers_of(*v.slot).forget(*v.slot);

@@ -84,6 +84,7 @@ bool run_signal(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_acceptor(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_strand(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_child(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;

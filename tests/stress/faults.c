@@ -263,6 +263,30 @@ static void signals(struct fixture *f) {
   assert_int_equal(received[1], 5);
 }
 
+static void on_child(torque_source source, const struct torque_child_event *event, void *arg) {
+  (void)source;
+  if (torque_child_event_how(event) == TORQUE_CHILD_EXITED)
+    atomic_store((_Atomic uint32_t *)arg, (uint32_t)torque_child_event_status(event));
+}
+
+static int ends_with(void *arg) { return (int)(intptr_t)arg; }
+
+static void children(struct fixture *f) {
+  torque_source s[PAIRS];
+  pid_t child[PAIRS];
+  for (int i = 0; i < PAIRS; i++) {
+    atomic_store(&received[i], 0);
+    child[i] = child_start(ends_with, (void *)(intptr_t)(i + 5));
+    TRY(torque_child_add(f->ctx, child[i], i % 2 ? TORQUE_CHILD_NOREAP : 0, on_child, counter_of(i), &s[i]));
+  }
+  no_blame();
+  for (int i = 0; i < PAIRS; i++) {
+    AWAIT(f, received[i] == (uint32_t)i + 5 && !torque_source_alive(s[i]));
+    if (i % 2) assert_int_equal(child_end(child[i]), i + 5);
+    else AWAIT(f, kill(child[i], 0) != 0);
+  }
+}
+
 static void on_connection(torque_source listener, int32_t fd, const void *addr, uint32_t addrlen, void *arg) {
   (void)listener, (void)addr, (void)addrlen, (void)arg;
   torque_source s = 0;
@@ -422,6 +446,7 @@ SWEEP(open_and_close)
 SWEEP(messages)
 SWEEP(timers)
 SWEEP(signals)
+SWEEP(children)
 SWEEP(listeners)
 SWEEP(posts)
 SWEEP(strands)
@@ -440,7 +465,7 @@ static int up(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(reinit_after_fork), SWEPT(open_and_close), SWEPT(messages), SWEPT(timers),
-      SWEPT(signals),                      SWEPT(listeners),      SWEPT(posts),    SWEPT(strands),
+      SWEPT(children), SWEPT(signals),                      SWEPT(listeners),      SWEPT(posts),    SWEPT(strands),
       SWEPT(sources_end_with_the_context),
   };
   return cmocka_run_group_tests(tests, up, NULL);

@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -117,6 +118,24 @@ FAULTS_UNWATCHED int pthread_setaffinity_np(pthread_t thread, size_t size, const
   int32_t err;
   if (faults_hit(__builtin_return_address(0), "pthread_setaffinity_np", FAULT_ENOMEM, &err)) return err;
   return real(thread, size, set);
+}
+
+/* Calls that the C library has no function for. */
+FAULTS_UNWATCHED long syscall(long number, ...) {
+  typedef long syscall_type(long, ...);
+  FAULTS_REAL(syscall_type, syscall);
+  long a[6];
+  va_list arguments;
+  va_start(arguments, number);
+  for (int i = 0; i < 6; i++) a[i] = va_arg(arguments, long);
+  va_end(arguments);
+  int32_t err;
+  const uint32_t may = number == SYS_pidfd_open ? FAULT_EMFILE | FAULT_ENOMEM : number == SYS_waitid ? FAULT_EINTR : 0;
+  if (faults_hit(__builtin_return_address(0), number == SYS_waitid ? "waitid" : "pidfd_open", may, &err)) {
+    errno = err;
+    return -1;
+  }
+  return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 /* Commands with an argument and without: the argument travels as a register's worth either way. */
