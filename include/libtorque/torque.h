@@ -13,11 +13,13 @@
 #include <libtorque/context.h>
 #include <libtorque/deadlines.h>
 #include <libtorque/error.h>
+#include <libtorque/layer.h>
 #include <libtorque/listen.h>
 #include <libtorque/post.h>
 #include <libtorque/signal.h>
 #include <libtorque/source.h>
 #include <libtorque/stats.h>
+#include <libtorque/stream.h>
 #include <libtorque/timer.h>
 #include <libtorque/topology.h>
 #include <libtorque/version.h>

@@ -101,7 +101,7 @@ void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
   ctx.core.domain(0).slots.each([&](uint64_t handle) {
     Seen v;
     if (*err || !look(handle, &v) || word::state(v.word) == word::NEW) return;
-    if (v.kind == Kind::fd || v.kind == Kind::acceptor || v.kind == Kind::child) *err = reattach_fd(*v.slot, handle);
+    if (watches_descriptor(v.kind)) *err = reattach_fd(*v.slot, handle);
     if (v.kind == Kind::timer && (v.traits & kWall)) *err = v.domain->timers.need_wall(v.domain->queue());
   });
 }

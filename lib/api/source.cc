@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "api/handle.hh"
+#include "stream/stream.hh"
 
 using namespace torque;
 
@@ -57,6 +58,7 @@ torque_err torque::start_source(uint64_t source) noexcept {
     case Kind::child: return start_fd(context, s, source);
     case Kind::signal: return start_signal(context, s, source);
     case Kind::listener: return start_listener(context, s, source);
+    case Kind::stream: return start_stream(context, s, source);
     case Kind::timer: return TORQUE_ERR_KIND;
     default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
   }

@@ -48,7 +48,7 @@ torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
     Descriptors::Entry entry(context.descriptors, fd);
     before = previous_owner(entry, handle);
     // Where the number is registered, or was: there the kernel can tell which.
-    if (before.domain && s.kind.get() == Kind::fd) move_to(s, *before.domain);
+    if (before.domain && s.kind.get() != Kind::acceptor) move_to(s, *before.domain);
     if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
     Domain &d = *s.domain.get();
     const uint32_t interest = s.interest.load(std::memory_order_relaxed);

@@ -27,6 +27,7 @@ enum class Kind : uint8_t {
   strand,    // runs what queued up for a strand
   hub,       // the process's signal descriptors, as this context watches them
   child,     // a process, by its descriptor
+  stream,    // a descriptor that the library reads and writes
 };
 
 // Slot::traits

@@ -34,7 +34,10 @@ class Finishing {
   [[gnu::tls_model("initial-exec")]] static inline constinit thread_local Finishing *innermost = nullptr;
 };
 
-constexpr Run kRun[] = {run_fd, run_fd, run_timer, run_signal, nullptr, run_acceptor, run_strand, run_hub, run_child};
+constexpr Run kRun[] = {  // by Kind
+    run_fd,       run_fd,     run_timer, run_signal, nullptr,
+    run_acceptor, run_strand, run_hub,   run_child,  run_stream,
+};
 
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
   return s.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire);
@@ -57,13 +60,19 @@ void finish(Slot &s, uint64_t w) noexcept {
   const uint64_t handle = handle_of(generation(w), s.index);
   const Kind kind = s.kind.get();
   const int fd = kind == Kind::timer ? -1 : s.fd.get();
-  if (fd >= 0 && (reason(w) == TORQUE_END_CLOSED || (s.traits.get() & kOwnsFd))) ::close(fd);
+  // A number that somebody closed and gave to another source is not ours to close any more.
+  const bool ours = (s.traits.get() & kOwnsFd) && reason(w) != TORQUE_END_REPLACED;
+  if (fd >= 0 && (ours || (kind == Kind::fd && reason(w) == TORQUE_END_CLOSED))) ::close(fd);
   if (kind == Kind::signal) free_signal(context, s);
   if (kind == Kind::acceptor) end_acceptor(s);
   Strand *strand = ends(s).strand.get();
   if (auto *final = ends(s).final) {
     const Finishing finishing(handle);
     final(handle, static_cast<int32_t>(reason(w)), s.arg.get());
+  }
+  if (kind == Kind::stream) {
+    const Finishing finishing(handle);
+    end_stream(context, s, reason(w));
   }
   if (kind == Kind::listener) free_listener(context, s);
   if (strand) strand->unref();
@@ -81,6 +90,7 @@ void dismantle(const Seen &v, uint64_t handle) noexcept {
     case Kind::hub:
     case Kind::child: detach_fd(v, handle); break;
     case Kind::acceptor:
+    case Kind::stream:
       detach_fd(v, handle);
       timers_of(*v.slot).forget(*v.slot);
       break;

@@ -85,9 +85,14 @@ bool run_acceptor(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_strand(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_child(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_stream(Turn &, Slot &, uint64_t, uint32_t) noexcept;  // the stream room's, as end_stream() is
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
+// Kinds whose slot names a descriptor that the queue watches (the process's own hub is made anew apart from them).
+constexpr bool watches_descriptor(Kind k) noexcept {
+  return k == Kind::fd || k == Kind::acceptor || k == Kind::child || k == Kind::stream;
+}
 void detach_fd(const Seen &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
 void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept;
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
@@ -107,5 +112,7 @@ torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept;
 void end_listener(Slot &s) noexcept;
 void free_listener(Context &context, Slot &s) noexcept;
 void end_acceptor(Slot &s) noexcept;
+
+void end_stream(Context &context, Slot &s, uint32_t reason) noexcept;  // tells its end, and frees what it had
 
 }  // namespace torque

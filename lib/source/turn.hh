@@ -13,6 +13,7 @@ namespace torque {
 
 class Context;
 class Domain;
+class Pool;
 class Strand;
 
 // Clock readings around callbacks, when the configuration asks for them.
@@ -25,6 +26,7 @@ struct Turn {
   Context &context;
   Domain &domain;
   Counters &counters;
+  Pool &pool;
   Timing *timing;          // null: off
   int32_t worker;
   Turn *outer;             // the turn this one is nested in, of whatever context

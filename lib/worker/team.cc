@@ -63,10 +63,10 @@ Team::~Team() {
   context_.alloc.put(members_, room_ * sizeof(Member));
 }
 
-torque_err Team::make_member(uint32_t i, Domain &domain, int32_t cpu, uint32_t window) noexcept {
+torque_err Team::make_member(uint32_t i, Domain &domain, int32_t cpu, uint32_t window, uint64_t cache_share) noexcept {
   auto *m = new (&members_[i]) Member{this, nullptr, i, cpu, {}, {}, false};
   size_ = i + 1;
-  m->worker = context_.alloc.make<Worker>(context_, domain, i, window);
+  m->worker = context_.alloc.make<Worker>(context_, domain, i, window, cache_share);
   return m->worker ? m->worker->open() : TORQUE_ERR_RESOURCE;
 }
 
@@ -78,7 +78,8 @@ torque_err Team::open(const Topology &topology) noexcept {
   for (uint32_t i = 0; i < room_; ++i) {
     const Topology::Domain &d = topology.domains()[workers[i].domain];
     const int32_t cpu = context_.options.pin && topology.pinnable() ? workers[i].cpu : -1;
-    if (const torque_err err = make_member(i, context_.domain(workers[i].domain), cpu, window_for(d))) return err;
+    const torque_err err = make_member(i, context_.domain(workers[i].domain), cpu, window_for(d), d.cache_share);
+    if (err) return err;
   }
   return TORQUE_ERR_NONE;
 }
@@ -86,7 +87,7 @@ torque_err Team::open(const Topology &topology) noexcept {
 torque_err Team::open_driven() noexcept {
   room_ = 1;
   members_ = static_cast<Member *>(context_.alloc.get(sizeof(Member), alignof(Member)));
-  return members_ ? make_member(0, context_.domain(0), -1, 0) : TORQUE_ERR_RESOURCE;
+  return members_ ? make_member(0, context_.domain(0), -1, 0, 0) : TORQUE_ERR_RESOURCE;
 }
 
 void *Team::entry(void *member) noexcept {

@@ -51,7 +51,7 @@ class Team {
   torque_err start_member(Member &m) noexcept;
   void name_thread(const Member &m) const noexcept;
   void pin(const Member &m) const noexcept;
-  torque_err make_member(uint32_t i, Domain &domain, int32_t cpu, uint32_t window) noexcept;
+  torque_err make_member(uint32_t i, Domain &domain, int32_t cpu, uint32_t window, uint64_t cache_share) noexcept;
 
   Context &context_;
   Member *members_ = nullptr;

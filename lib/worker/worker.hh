@@ -3,6 +3,7 @@
 // torque_run() is it for that time.
 #pragma once
 
+#include "memory/pool.hh"
 #include "source/context.hh"
 #include "source/turn.hh"
 #include "worker/patience.hh"
@@ -12,8 +13,8 @@ namespace torque {
 
 class Worker {
  public:
-  Worker(Context &context, Domain &d, uint32_t n, uint32_t window_ceiling) noexcept
-      : domain(d), number(n),
+  Worker(Context &context, Domain &d, uint32_t n, uint32_t window_ceiling, uint64_t cache_share) noexcept
+      : domain(d), number(n), pool_(context.alloc, cache_share),
         window_(context.options.window_min, context.options.window_max ? context.options.window_max : window_ceiling,
                 d.workers == 1),
         context_(context) {}
@@ -35,7 +36,7 @@ class Worker {
   // Thread: the worker's own.
   uint64_t round(Turn &t, uint64_t timeout_ns) noexcept;
   Turn turn() noexcept {
-    return {.context = context_, .domain = domain, .counters = counters, .timing = timing_,
+    return {.context = context_, .domain = domain, .counters = counters, .pool = pool_, .timing = timing_,
             .worker = static_cast<int32_t>(number), .outer = current_turn()};
   }
   // The same for a context with watches: one wait, then all that it brought.
@@ -60,6 +61,7 @@ class Worker {
   bool siblings_idle() const noexcept { return domain.workers > 1 && domain.sleepers() > 0; }
 
   // Owner worker only.
+  Pool pool_;
   Window window_;
   Patience patience_;
   Ready *events_ = nullptr;

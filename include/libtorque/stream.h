@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef LIBTORQUE_STREAM_H
+#define LIBTORQUE_STREAM_H
+
+#include <libtorque/layer.h>
+#include <libtorque/listen.h>
+#include <libtorque/source.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+TORQUE_BEGIN_DECLS
+
+/* A stream: bytes in order, both ways, over a descriptor that belongs to it. The library reads, keeps what the program
+ * has not taken yet, queues and sends what it writes, watches the time, and tells the end once, last, on every path.
+ * Between stream and wire there may be layers (layer.h): TLS, compression, the program's own.
+ *
+ * A stream is a source: torque_source_remove() and _remove_wait(), set_strand(), set_placement(), alive(), arg(),
+ * domain() and torque_post_source() work on it, and its callbacks never run on two threads at once. While nothing is
+ * under way it holds no buffer.
+ *
+ * Thread: what acts on a stream may be called on any thread. Within the stream's own callbacks it takes effect at once,
+ * and what several calls wrote is sent together when the callback returns; elsewhere it is done in the next round of
+ * the stream's domain, in order. Calls that say "own callback" answer STATE elsewhere.
+ * Errors of all calls that take a stream: STALE it has ended; KIND not a stream; FORKED. */
+
+/* ---- Types: the callbacks and limits that many streams share ---- */
+
+/* Set what differs from the defaults before the first stream is made of it: then it is frozen (setters answer STATE).
+ * free gives up the caller's reference; streams and listeners keep theirs. Thread: one at a time until frozen. */
+struct torque_stream_type;
+TORQUE_API torque_err torque_stream_type_new(struct torque_stream_type **ret_type) TORQUE_CHECKED;
+TORQUE_API void torque_stream_type_free(struct torque_stream_type *type);
+
+/* Called once before any other: the connection stands, and all layers are ready (a TLS handshake is over). */
+typedef void torque_stream_open_fn(torque_source stream, void *arg);
+
+/* Called when there is input: all that is kept, in one piece. Answers how many bytes the program has taken; the rest is
+ * kept and told again with what comes next. One that takes nothing while the input is full stops the reading until
+ * torque_stream_resume() or torque_stream_consume(). Null: input is discarded. */
+typedef size_t torque_stream_data_fn(torque_source stream, const void *data, size_t length, void *arg);
+
+/* Called once when the peer has shut its sending side, after all data were told; what was not taken can still be seen
+ * by torque_stream_peek(). The program can go on writing. Null: the stream is closed as by torque_stream_close(). */
+typedef void torque_stream_end_fn(torque_source stream, void *arg);
+
+/* Called when no more than the low mark is left of an output that had passed the high mark. */
+typedef void torque_stream_drain_fn(torque_source stream, void *arg);
+
+/* Called when a time has run out: TORQUE_STREAM_READ_TIMEOUT, ... Not 0: go on, and count anew. 0, or without a
+ * callback: the stream ends with TORQUE_ERR_SYSCALL + ETIMEDOUT. */
+typedef int32_t torque_stream_timeout_fn(torque_source stream, int32_t which, void *arg);
+
+/* Called exactly once, last, on every path; no callback of the stream runs any more, and its descriptor is closed. Here
+ * belongs what frees arg. err: 0 both sides were ended in order, or torque_source_remove(); TORQUE_ERR_SYSCALL +
+ * ECONNRESET, ETIMEDOUT, ECONNREFUSED, ...; ECANCELED torque_stream_abort(); STOPPED the context stopped; what a layer
+ * answered.
+ * Thread: as a finalizer (source.h). */
+typedef void torque_stream_close_fn(torque_source stream, torque_err err, void *arg);
+
+TORQUE_API torque_err torque_stream_type_set_open(struct torque_stream_type *type, torque_stream_open_fn *fn);
+TORQUE_API torque_err torque_stream_type_set_data(struct torque_stream_type *type, torque_stream_data_fn *fn);
+TORQUE_API torque_err torque_stream_type_set_end(struct torque_stream_type *type, torque_stream_end_fn *fn);
+TORQUE_API torque_err torque_stream_type_set_drain(struct torque_stream_type *type, torque_stream_drain_fn *fn);
+TORQUE_API torque_err torque_stream_type_set_timeout(struct torque_stream_type *type, torque_stream_timeout_fn *fn);
+TORQUE_API torque_err torque_stream_type_set_close(struct torque_stream_type *type, torque_stream_close_fn *fn);
+
+/* Marks of the input in bytes: data is told from low on (default 1; at the end whatever there is), and no more is read
+ * while high (default 1 MiB) or more is kept. Errors: INVAL low 0 or above high. */
+TORQUE_API torque_err torque_stream_type_set_input(struct torque_stream_type *type, size_t low, size_t high);
+
+/* Marks of the output: while more than high bytes (default 1 MiB) wait to be sent nothing is read and no data is told,
+ * until no more than low (default 256 KiB) wait. A peer that does not read cannot make the program fill the memory.
+ * Errors: INVAL low above high. */
+TORQUE_API torque_err torque_stream_type_set_output(struct torque_stream_type *type, size_t low, size_t high);
+
+/* Times in ns; 0, the default: none. connect: until open is called. read: while input is wanted, since some came.
+ * write: while output waits, since some went. idle: since anything came or went. Late by a few ms at most, and never
+ * early. */
+enum {
+  TORQUE_STREAM_CONNECT_TIMEOUT = 0,
+  TORQUE_STREAM_READ_TIMEOUT = 1,
+  TORQUE_STREAM_WRITE_TIMEOUT = 2,
+  TORQUE_STREAM_IDLE_TIMEOUT = 3
+};
+TORQUE_API torque_err torque_stream_type_set_limit(struct torque_stream_type *type, int32_t which, uint64_t ns);
+
+/* How long torque_stream_close() waits, when all is sent, for the peer to end its side, so that no reset can take back
+ * what is on its way. Default 2 s; 0: not at all. */
+TORQUE_API torque_err torque_stream_type_set_linger(struct torque_stream_type *type, uint64_t ns);
+
+/* Bytes read, and bytes sent, in one turn before the other sources have theirs. Default 256 KiB. Errors: INVAL 0. */
+TORQUE_API torque_err torque_stream_type_set_budget(struct torque_stream_type *type, size_t bytes);
+
+/* 1, the default: TCP_NODELAY, as what belongs together is sent together anyway. */
+TORQUE_API torque_err torque_stream_type_set_nodelay(struct torque_stream_type *type, int32_t nodelay);
+
+/* One more layer on top of those there are; the first is next to the wire. At most 8. Errors: INVAL; STATE. */
+TORQUE_API torque_err torque_stream_type_add_layer(struct torque_stream_type *type, struct torque_layer_type *layer);
+
+/* ---- Making streams ---- */
+
+/* Of a connected socket, pipe, terminal or regular file, which is made non-blocking and belongs to the stream from then
+ * on; on failure it stays the caller's. new and torque_source_start(): in two steps, as with other sources.
+ * Errors: INVAL; EXIST; RESOURCE; STOPPED; FORKED; SYSCALL + EBADF, ENOSPC, ENOMEM. */
+TORQUE_API torque_err torque_stream_add(struct torque_ctx *ctx, int32_t fd, struct torque_stream_type *type, void *arg,
+                                        torque_source *ret_stream) TORQUE_CHECKED;
+TORQUE_API torque_err torque_stream_new(struct torque_ctx *ctx, int32_t fd, struct torque_stream_type *type, void *arg,
+                                        torque_source *ret_stream) TORQUE_CHECKED;
+
+/* Connect to an address (a struct sockaddr of addrlen bytes). Success is told by open, failure by close.
+ * Errors: as add; SYSCALL + what socket() answers. What connect() answers comes through close. */
+TORQUE_API torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint32_t addrlen,
+                                            struct torque_stream_type *type, void *arg,
+                                            torque_source *ret_stream) TORQUE_CHECKED;
+
+/* Listen, and make each connection a stream with that type and arg (open may give it its own: torque_stream_set_arg()).
+ * As torque_listen_add(); the listener is a source of its own, and its end does not end the streams. */
+TORQUE_API torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
+                                           uint32_t policy, struct torque_stream_type *type, void *arg,
+                                           torque_source *ret_listener) TORQUE_CHECKED;
+
+/* ---- Output ---- */
+
+/* Send a copy of these bytes after those written before. All or nothing: RESOURCE no memory. STATE after shutdown or
+ * close. Written before open, it is sent when the stream is ready. */
+TORQUE_API torque_err torque_stream_write(torque_source stream, const void *data, size_t length);
+TORQUE_API torque_err torque_stream_writev(torque_source stream, const struct iovec *parts, uint32_t count);
+
+/* The same without a copy: the bytes must stay until release(release_arg) is called, which happens exactly once when
+ * they are sent or given up, on whatever thread; not if this call fails. */
+typedef void torque_release_fn(void *arg);
+TORQUE_API torque_err torque_stream_write_ref(torque_source stream, const void *data, size_t length,
+                                              torque_release_fn *release, void *release_arg);
+
+/* Send length bytes of a file from offset, without passing through the program's memory where no layer wants to see
+ * them. The stream uses a duplicate of fd; the caller keeps his. A file that turns out shorter ends the stream
+ * with SYSCALL + EIO. Errors: SYSCALL + EBADF, EMFILE. */
+TORQUE_API torque_err torque_stream_sendfile(torque_source stream, int32_t fd, uint64_t offset, uint64_t length);
+
+/* Own callback: send now what waits, as far as the descriptor takes it. (Done by itself when the callback returns.) */
+TORQUE_API torque_err torque_stream_flush(torque_source stream);
+
+/* Bytes that wait to be sent, above the layers and below. */
+TORQUE_API torque_err torque_stream_pending(torque_source stream, uint64_t *ret_bytes);
+
+/* ---- Input ---- */
+
+/* No more data is read or told, until resumed; in resume, what is kept is told again. */
+TORQUE_API torque_err torque_stream_pause(torque_source stream);
+TORQUE_API torque_err torque_stream_resume(torque_source stream);
+
+/* Own callback, but not data's: what is kept, and taking of it. The bytes stay until the callback returns or consumes
+ * them. Errors of consume: INVAL more than is kept. */
+TORQUE_API torque_err torque_stream_peek(torque_source stream, const void **ret_data, size_t *ret_length);
+TORQUE_API torque_err torque_stream_consume(torque_source stream, size_t length);
+
+/* ---- Ends ---- */
+
+/* End the sending side when all is sent (layers say goodbye, then shutdown(2)); input goes on. When both sides have
+ * ended the stream closes by itself. */
+TORQUE_API torque_err torque_stream_shutdown(torque_source stream);
+
+/* End the stream when all is sent: as shutdown, with no more data told, and a wait for the peer's end that
+ * torque_stream_type_set_linger() bounds. Only close comes after it. */
+TORQUE_API torque_err torque_stream_close(torque_source stream);
+
+/* End it now: what waits is dropped, and a TCP peer gets a reset. */
+TORQUE_API torque_err torque_stream_abort(torque_source stream);
+
+/* Own callback: end it and leave the descriptor, with all that was sent and what is kept of the input lost.
+ * Errors: STATE output waits. */
+TORQUE_API torque_err torque_stream_release(torque_source stream, int32_t *ret_fd);
+
+/* ---- About a stream ---- */
+
+/* Own callback, or before the start. */
+TORQUE_API torque_err torque_stream_set_arg(torque_source stream, void *arg);
+
+/* Own callback: other callbacks and limits from now on (the layers stay). */
+TORQUE_API torque_err torque_stream_set_type(torque_source stream, struct torque_stream_type *type);
+
+/* Own callback: one more layer on top, beginning with what is kept of the input and with what is written from now on
+ * (STARTTLS). open is called once more when it is ready. */
+TORQUE_API torque_err torque_stream_push_layer(torque_source stream, struct torque_layer_type *type);
+
+/* Own callback: the layer of that type, for the calls of its own library. Errors: INVAL it has none. */
+TORQUE_API torque_err torque_stream_layer(torque_source stream, const struct torque_layer_type *type,
+                                          struct torque_layer **ret_layer);
+
+/* The descriptor; not to be read, written or closed. */
+TORQUE_API torque_err torque_stream_fd(torque_source stream, int32_t *ret_fd);
+
+/* The peer's address: at most size bytes go to addr, the full length to *ret_addrlen. Errors: SYSCALL + errno. */
+TORQUE_API torque_err torque_stream_peer(torque_source stream, void *addr, uint32_t size, uint32_t *ret_addrlen);
+
+TORQUE_END_DECLS
+
+#endif

@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Calls that act on streams. From the stream's own callback they act at once; from elsewhere they go through its
+// mailbox, and whoever runs the stream next does as they say.
+#include "libtorque/stream.h"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "api/handle.hh"
+#include "base/syscall.hh"
+#include "stream/stream.hh"
+
+using namespace torque;
+
+namespace {
+
+// A stream that a call acts on: its own callback's (own), or one that cannot be finished until this goes.
+class Target {
+ public:
+  explicit Target(torque_source stream) noexcept : handle(stream) {
+    Turn *t = current_turn();
+    own = t && stream && t->current == stream;
+    if (!(own ? look(stream, &seen_) : hold(stream, &seen_))) {
+      own = false;
+      err = TORQUE_ERR_STALE;
+      return;
+    }
+    held_ = !own;
+    if (seen_.kind != Kind::stream)
+      err = TORQUE_ERR_KIND;
+    else if (seen_.domain->context.foreign())
+      err = TORQUE_ERR_FORKED;
+  }
+  ~Target() {
+    if (held_) drop(*seen_.slot);
+  }
+  Target(const Target &) = delete;
+  Target &operator=(const Target &) = delete;
+
+  // Only what the holder may do.
+  torque_err mine() const noexcept { return err ? err : own ? TORQUE_ERR_NONE : TORQUE_ERR_STATE; }
+  Stream &stream() noexcept { return stream_of(*seen_.slot); }
+  Slot &slot() noexcept { return *seen_.slot; }
+  Context &context() noexcept { return seen_.domain->context; }
+  bool started() const noexcept { return word::state(seen_.word) != word::NEW; }
+  // Requires: own.
+  Hold holding() noexcept { return {*current_turn(), stream(), handle}; }
+  // Has the stream look into its mailbox. What was put there before it started is found by its first callback.
+  void call() noexcept { (void)activate(handle, TORQUE_TRIGGER); }
+
+  torque_source handle;
+  torque_err err = TORQUE_ERR_NONE;
+  bool own = false;
+
+ private:
+  Seen seen_;
+  bool held_ = false;
+};
+
+void free_all(const Alloc &alloc, Pieces &pieces) noexcept {
+  while (Piece *p = pieces.pop()) free_piece(alloc, p);
+}
+
+// Gives pieces of n bytes to the stream: behind what was written, or into the mailbox.
+torque_err hand_over(Target &t, Pieces &pieces, uint64_t n) noexcept {
+  Stream &s = t.stream();
+  if (t.own) {
+    s.pending.fetch_add(n, std::memory_order_relaxed);
+    Hold h = t.holding();
+    enqueue(h, pieces);
+    return TORQUE_ERR_NONE;
+  }
+  {
+    Lock lock(s.lock);
+    if (s.asked & kAskEnd || s.ended.load(std::memory_order_relaxed)) return TORQUE_ERR_STATE;
+    s.pending.fetch_add(n, std::memory_order_relaxed);
+    s.mail.append(pieces);
+  }
+  t.call();
+  return TORQUE_ERR_NONE;
+}
+
+torque_err writable(Target &t) noexcept {
+  if (t.err) return t.err;
+  return t.stream().ended.load(std::memory_order_relaxed) ? TORQUE_ERR_STATE : TORQUE_ERR_NONE;
+}
+
+torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
+  Target t(stream);
+  if (t.err) return t.err;
+  Stream &s = t.stream();
+  {
+    Lock lock(s.lock);
+    s.asked = (s.asked & ~undoes) | what;
+    if (what & kAskEnd) s.ended.store(true, std::memory_order_relaxed);
+  }
+  if (t.own) {
+    Hold h = t.holding();
+    read_mail(h);
+  } else {
+    t.call();
+  }
+  return TORQUE_ERR_NONE;
+}
+
+// What a listener that makes streams has to know.
+struct Door {
+  torque_ctx *ctx;
+  StreamType *type;
+  void *arg;
+};
+
+extern "C" {
+
+void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, void *arg) {
+  const auto &d = *static_cast<Door *>(arg);
+  const auto family = static_cast<const sockaddr *>(addr)->sa_family;
+  const bool tcp = family == AF_INET || family == AF_INET6;
+  Slot *slot;
+  if (make_stream(d.ctx->core, fd, *d.type, d.arg, kSocket | (tcp ? kShortIsAll : 0u), &slot)) {
+    ::close(fd);
+    return;
+  }
+  const uint64_t handle = handle_of(*slot);
+  if (!start_source(handle)) return;
+  retire(handle, TORQUE_END_REMOVED);
+  ::close(fd);
+}
+
+void door_close(torque_source, int32_t, void *arg) {
+  auto *d = static_cast<Door *>(arg);
+  unref(d->type);
+  d->ctx->core.alloc.destroy(d);
+}
+
+}  // extern "C"
+
+bool listens(const torque_ctx *ctx, const torque_stream_type *type, const torque_source *ret) noexcept {
+  return ctx && type && ret;
+}
+
+}  // namespace
+
+extern "C" {
+
+torque_err torque_stream_new(struct torque_ctx *ctx, int32_t fd, struct torque_stream_type *type, void *arg,
+                             torque_source *ret_stream) {
+  if (fd < 0 || !listens(ctx, type, ret_stream)) return TORQUE_ERR_INVAL;
+  if (fd >= Descriptors::kEnd) return TORQUE_ERR_SYSCALL + EBADF;
+  uint32_t flags;
+  if (const torque_err err = look_at_descriptor(fd, &flags)) return err;
+  Slot *slot;
+  if (const torque_err err = make_stream(ctx->core, fd, *type, arg, flags, &slot)) return err;
+  stream_of(*slot).flags &= ~kQuiet;
+  adopt_descriptor(*slot);
+  *ret_stream = handle_of(*slot);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_add(struct torque_ctx *ctx, int32_t fd, struct torque_stream_type *type, void *arg,
+                             torque_source *ret_stream) {
+  if (fd < 0 || !listens(ctx, type, ret_stream)) return TORQUE_ERR_INVAL;
+  if (fd >= Descriptors::kEnd) return TORQUE_ERR_SYSCALL + EBADF;
+  uint32_t flags;
+  if (const torque_err err = look_at_descriptor(fd, &flags)) return err;
+  Slot *slot;
+  if (const torque_err err = make_stream(ctx->core, fd, *type, arg, flags, &slot)) return err;
+  return start_or_undo(handle_of(*slot), ret_stream);
+}
+
+torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint32_t addrlen,
+                                 struct torque_stream_type *type, void *arg, torque_source *ret_stream) {
+  if (!listens(ctx, type, ret_stream) || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage)) {
+    return TORQUE_ERR_INVAL;
+  }
+  const auto *address = static_cast<const sockaddr *>(addr);
+  Fd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd) return last_error();
+  const bool tcp = address->sa_family == AF_INET || address->sa_family == AF_INET6;
+  Slot *slot;
+  const uint32_t flags = kConnecting | kSocket | (tcp ? kShortIsAll : 0u);
+  if (const torque_err err = make_stream(ctx->core, fd.get(), *type, arg, flags, &slot)) return err;
+  // A connection that fails at once fails like one that fails later. (An interrupted one goes on.)
+  if (::connect(fd.get(), address, addrlen) != 0 && errno != EINPROGRESS && errno != EINTR) {
+    stream_of(*slot).error = last_error();
+  }
+  const torque_err err = start_or_undo(handle_of(*slot), ret_stream);
+  if (!err) (void)fd.release();
+  return err;
+}
+
+torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
+                                uint32_t policy, struct torque_stream_type *type, void *arg,
+                                torque_source *ret_listener) {
+  if (!listens(ctx, type, ret_listener)) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
+  auto *d = ctx->core.alloc.make<Door>(Door{ctx, type, arg});
+  if (!d) return TORQUE_ERR_RESOURCE;
+  torque_source listener;
+  const torque_err err = torque_listen_new(ctx, addr, addrlen, backlog, policy, door_accept, d, &listener);
+  if (err) {
+    ctx->core.alloc.destroy(d);
+    return err;
+  }
+  type->freeze();
+  type->ref();
+  (void)torque_source_set_finalizer(listener, door_close);
+  return start_or_undo(listener, ret_listener);
+}
+
+torque_err torque_stream_writev(torque_source stream, const struct iovec *parts, uint32_t count) {
+  if (count && !parts) return TORQUE_ERR_INVAL;
+  uint64_t length = 0;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (parts[i].iov_len && !parts[i].iov_base) return TORQUE_ERR_INVAL;
+    length += parts[i].iov_len;
+  }
+  Target t(stream);
+  if (const torque_err err = writable(t)) return err;
+  if (length == 0) return TORQUE_ERR_NONE;
+  if (t.own) {
+    Hold h = t.holding();
+    return write_own(h, parts, count);
+  }
+  Pieces pieces;
+  const Alloc &alloc = t.context().alloc;
+  if (!copy_pieces(alloc, nullptr, parts, count, &pieces)) return TORQUE_ERR_RESOURCE;
+  const torque_err err = hand_over(t, pieces, length);
+  if (err) free_all(alloc, pieces);
+  return err;
+}
+
+torque_err torque_stream_write(torque_source stream, const void *data, size_t length) {
+  const iovec part{const_cast<void *>(data), length};
+  return torque_stream_writev(stream, &part, 1);
+}
+
+torque_err torque_stream_write_ref(torque_source stream, const void *data, size_t length, torque_release_fn *release,
+                                   void *release_arg) {
+  if (length && !data) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = writable(t)) return err;
+  Piece *p = make_piece(t.context().alloc, 0);
+  if (!p) return TORQUE_ERR_RESOURCE;
+  p->at = static_cast<char *>(const_cast<void *>(data));
+  p->left = length;
+  p->release = release;
+  p->release_arg = release_arg;
+  p->kind = Piece::Kind::lent;
+  if (length == 0) {
+    free_piece(t.context().alloc, p);
+    return TORQUE_ERR_NONE;
+  }
+  Pieces pieces;
+  pieces.push(*p);
+  const torque_err err = hand_over(t, pieces, length);
+  if (err) {
+    p->release = nullptr;
+    free_all(t.context().alloc, pieces);
+  }
+  return err;
+}
+
+torque_err torque_stream_sendfile(torque_source stream, int32_t fd, uint64_t offset, uint64_t length) {
+  if (fd < 0 || offset > INT64_MAX || length > INT64_MAX - offset) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = writable(t)) return err;
+  if (length == 0) return TORQUE_ERR_NONE;
+  Fd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) return last_error();
+  Piece *p = make_piece(t.context().alloc, 0);
+  if (!p) return TORQUE_ERR_RESOURCE;
+  p->left = length;
+  p->offset = offset;
+  p->fd = copy.release();
+  p->kind = Piece::Kind::file;
+  Pieces pieces;
+  pieces.push(*p);
+  const torque_err err = hand_over(t, pieces, length);
+  if (err) free_all(t.context().alloc, pieces);
+  return err;
+}
+
+torque_err torque_stream_flush(torque_source stream) {
+  Target t(stream);
+  if (const torque_err err = t.mine()) return err;
+  Hold h = t.holding();
+  size_t budget = SIZE_MAX;
+  if (h.s.layers && h.is(kOpened)) push_plain(h);
+  if (!h.over()) send_wire(h, &budget);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_pending(torque_source stream, uint64_t *ret_bytes) {
+  if (!ret_bytes) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (t.err) return t.err;
+  *ret_bytes = t.stream().pending.load(std::memory_order_relaxed);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_pause(torque_source stream) { return ask(stream, kAskPause, kAskResume); }
+torque_err torque_stream_resume(torque_source stream) { return ask(stream, kAskResume, kAskPause); }
+torque_err torque_stream_shutdown(torque_source stream) { return ask(stream, kAskShutdown, 0); }
+torque_err torque_stream_close(torque_source stream) { return ask(stream, kAskClose, 0); }
+torque_err torque_stream_abort(torque_source stream) { return ask(stream, kAskAbort, 0); }
+
+torque_err torque_stream_peek(torque_source stream, const void **ret_data, size_t *ret_length) {
+  if (!ret_data || !ret_length) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = t.mine()) return err;
+  if (t.stream().flags & kInData) return TORQUE_ERR_STATE;
+  const Piece *kept = t.stream().kept;
+  *ret_data = kept ? kept->at : nullptr;
+  *ret_length = kept ? kept->left : 0;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_consume(torque_source stream, size_t length) {
+  Target t(stream);
+  if (const torque_err err = t.mine()) return err;
+  Hold h = t.holding();
+  if (h.is(kInData)) return TORQUE_ERR_STATE;
+  if (length > (h.s.kept ? h.s.kept->left : 0)) return TORQUE_ERR_INVAL;
+  if (length == 0) return TORQUE_ERR_NONE;
+  take_kept(h, &h.s.kept, length);
+  h.clear(kFull);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_release(torque_source stream, int32_t *ret_fd) {
+  if (!ret_fd) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = t.mine()) return err;
+  Hold h = t.holding();
+  if (h.s.pending.load(std::memory_order_relaxed)) return TORQUE_ERR_STATE;
+  const int fd = t.slot().fd.get();
+  disown_descriptor(t.slot());
+  over(h, TORQUE_ERR_NONE);
+  *ret_fd = fd;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_set_arg(torque_source stream, void *arg) {
+  Target t(stream);
+  if (t.err) return t.err;
+  if (!t.own && t.started()) return TORQUE_ERR_STATE;
+  t.slot().arg.set(arg);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_set_type(torque_source stream, struct torque_stream_type *type) {
+  if (!type) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = t.mine()) return err;
+  Hold h = t.holding();
+  type->freeze();
+  type->ref();
+  StreamType *before = h.s.type;
+  h.s.type = type;
+  unref(before);
+  if (type->timed && !h.is(kTimed)) {
+    h.set(kTimed);
+    note_in(h);
+    note_out(h);
+  }
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_push_layer(torque_source stream, struct torque_layer_type *type) {
+  if (!type || !type->receive || !type->send) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = t.mine()) return err;
+  Hold h = t.holding();
+  return push_layer(h, *type);
+}
+
+torque_err torque_stream_layer(torque_source stream, const struct torque_layer_type *type,
+                               struct torque_layer **ret_layer) {
+  if (!type || !ret_layer) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = t.mine()) return err;
+  Layers *layers = t.stream().layers;
+  for (uint32_t i = 0; layers && i < layers->count; ++i) {
+    if (layers->layer[i].type != type) continue;
+    *ret_layer = &layers->layer[i];
+    return TORQUE_ERR_NONE;
+  }
+  return TORQUE_ERR_INVAL;
+}
+
+torque_err torque_stream_fd(torque_source stream, int32_t *ret_fd) {
+  if (!ret_fd) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (t.err) return t.err;
+  *ret_fd = t.slot().fd.get();
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_peer(torque_source stream, void *addr, uint32_t size, uint32_t *ret_addrlen) {
+  if (!ret_addrlen || (size && !addr)) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (t.err) return t.err;
+  sockaddr_storage peer;
+  socklen_t len = sizeof peer;
+  if (::getpeername(t.slot().fd.get(), reinterpret_cast<sockaddr *>(&peer), &len) != 0) return last_error();
+  std::memcpy(addr, &peer, std::min<size_t>(size, std::min<size_t>(len, sizeof peer)));
+  *ret_addrlen = len;
+  return TORQUE_ERR_NONE;
+}
+
+}  // extern "C"

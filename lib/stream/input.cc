@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+
+#include "base/syscall.hh"
+#include "stream/stream.hh"
+
+namespace torque {
+
+namespace {
+
+constexpr size_t kGrowthMin = 512;
+
+// Room for as much again behind what is kept, or a new piece that has it.
+bool make_room(Hold &h, Piece **kept, size_t more) noexcept {
+  Piece *p = *kept;
+  if (p && p->tail_room() >= more) return true;
+  if (p && p->room >= p->left + more && p->left <= p->room / 2) {
+    std::memmove(p->begin(), p->at, p->left);
+    p->at = p->begin();
+    return true;
+  }
+  const size_t have = p ? p->left : 0;
+  Piece *n = new_piece(h, have + std::max(more, p ? have : kGrowthMin));
+  if (!n) return false;
+  if (p) {
+    std::memcpy(n->at, p->at, have);
+    n->left = have;
+    free_piece(h, p);
+  }
+  *kept = n;
+  return true;
+}
+
+// One call of the program with data; answers what it took. h.over() afterwards: it has ended meanwhile.
+size_t call_data(Hold &h, const char *data, size_t length) noexcept {
+  if (!h.s.type->data) return length;
+  h.set(kInData);
+  const size_t taken = h.s.type->data(h.handle, data, length, h.s.slot->arg.get());
+  h.clear(kInData);
+  return std::min(taken, length);
+}
+
+// A layer was put on top by the program: what is kept is for it.
+bool feed_pushed(Hold &h) noexcept {
+  h.clear(kPushed);
+  Piece *kept = std::exchange(h.s.kept, nullptr);
+  if (!kept) return wants_input(h);
+  const bool more = feed(h, h.s.layers->count - 1, kept->at, kept->left);
+  free_piece(h, kept);
+  return more;
+}
+
+// What is kept, to the program.
+bool tell_kept(Hold &h, size_t low) noexcept {
+  Stream &s = h.s;
+  h.clear(kRetell);
+  if (!s.kept || s.kept->left < low) return wants_input(h);
+  const size_t length = s.kept->left;
+  const size_t taken = call_data(h, s.kept->at, length);
+  if (h.over()) return false;
+  if (taken)
+    take_kept(h, &s.kept, taken);
+  else if (length >= s.type->input_high)
+    h.set(kFull);
+  return h.is(kPushed) ? feed_pushed(h) : wants_input(h);
+}
+
+// The end of the wire, or of a layer's data, works its way up as far as room allows.
+void propagate_end(Hold &h) noexcept {
+  Stream &s = h.s;
+  const uint32_t count = s.layers ? s.layers->count : 0;
+  int from = h.is(kWireEnded) ? 0 : -1;
+  for (uint32_t i = 0; i < count; ++i) {
+    if (s.layers->layer[i].flags & torque_layer::kEnded) from = static_cast<int>(i) + 1;
+  }
+  if (from < 0) return;
+  for (uint32_t i = static_cast<uint32_t>(from); i < count; ++i) {
+    torque_layer &l = s.layers->layer[i];
+    if (l.flags & torque_layer::kStopped) return;
+    torque_err err = TORQUE_ERR_NONE;
+    if (l.type->ended)
+      err = l.type->ended(&l, l.state);
+    else if (l.kept || !(l.flags & torque_layer::kReady))
+      err = TORQUE_ERR_SYSCALL + EPIPE;
+    if (h.over()) return;
+    if (err) return fail(h, err);
+    l.flags |= torque_layer::kEnded;
+  }
+  if (h.is(kClosing)) {
+    h.set(kEndTold);
+    return;
+  }
+  if (!h.is(kOpened) || h.is(kPaused | kCongested)) return;
+  if (s.kept && s.kept->left < s.type->input_low && !h.is(kFull)) {
+    tell_kept(h, 1);  // less than the low mark, and no more comes
+    if (h.over() || !may_tell(h)) return;
+  }
+  h.set(kEndTold);
+  if (s.type->end)
+    s.type->end(h.handle, s.slot->arg.get());
+  else
+    h.set(kEndAsked | kClosing);
+}
+
+ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
+  Stream &s = h.s;
+  const int fd = s.slot->fd.get();
+  Pool &pool = h.turn.pool;
+  char *scratch = pool.scratch(0);
+  const size_t ask = std::min(pool.ask(), std::max<size_t>(most, 1));
+  if (!scratch) {
+    errno = ENOMEM;
+    return -1;
+  }
+  if (!s.kept || s.layers) {
+    *ret_asked = ask;
+    const ssize_t n = h.is(kSocket) ? sys::retry([&] { return ::recv(fd, scratch, ask, 0); })
+                                    : sys::retry([&] { return ::read(fd, scratch, ask); });
+    if (n > 0) pool.got(static_cast<size_t>(n));
+    return n;
+  }
+  iovec parts[2] = {{s.kept->tail(), std::min(s.kept->tail_room(), ask)}, {scratch, 0}};
+  parts[1].iov_len = ask - parts[0].iov_len;
+  *ret_asked = ask;
+  return sys::retry([&] { return ::readv(fd, parts, parts[1].iov_len ? 2 : 1); });
+}
+
+// n bytes came, into the tail of what was kept and then into the scratch memory.
+bool arrived(Hold &h, size_t n) noexcept {
+  Stream &s = h.s;
+  const char *scratch = h.turn.pool.scratch(0);
+  if (s.layers && !h.is(kClosing)) return feed(h, 0, scratch, n);
+  if (h.is(kClosing)) return true;
+  if (!s.kept) return tell_program(h, scratch, n);
+  const size_t fits = std::min<size_t>(s.kept->tail_room(), n);
+  s.kept->left += fits;
+  if (n > fits && !keep(h, &s.kept, scratch, n - fits)) {
+    fail(h, TORQUE_ERR_RESOURCE);
+    return false;
+  }
+  return may_tell(h) ? tell_kept(h, s.type->input_low) : false;
+}
+
+// While it closes what comes is thrown away, but a layer must still see its handshake through and the peer's goodbye.
+bool wants_wire(const Hold &h) noexcept {
+  if (h.is(kWireEnded) || h.is(kWriteOnly) || !h.is(kReadable)) return false;
+  if (h.is(kClosing)) return h.is(kEndSent) || (h.s.layers && !layers_ready(h.s));
+  if (h.s.layers && !layers_ready(h.s)) return true;
+  if (h.s.layers && h.s.layers->count && (h.s.layers->layer[0].flags & torque_layer::kStopped)) return false;
+  return wants_input(h);
+}
+
+}  // namespace
+
+bool keep(Hold &h, Piece **kept, const char *data, size_t length) noexcept {
+  if (length == 0) return true;
+  if (!make_room(h, kept, length)) return false;
+  std::memcpy((*kept)->tail(), data, length);
+  (*kept)->left += length;
+  return true;
+}
+
+void take_kept(Hold &h, Piece **kept, size_t n) noexcept {
+  (*kept)->take(n);
+  if ((*kept)->left) return;
+  free_piece(h, *kept);
+  *kept = nullptr;
+}
+
+bool may_tell(const Hold &h) noexcept {
+  return h.is(kOpened) && !h.is(kPaused | kCongested | kFull | kClosing | kEndTold | kInData);
+}
+
+bool wants_input(const Hold &h) noexcept { return may_tell(h) && (!h.s.kept || h.s.kept->left < h.s.type->input_high); }
+
+bool tell_program(Hold &h, const char *data, size_t length) noexcept {
+  Stream &s = h.s;
+  if (h.is(kClosing)) return true;
+  const bool tell = may_tell(h) && !s.kept && length >= s.type->input_low;
+  const size_t taken = tell ? call_data(h, data, length) : 0;
+  if (h.over()) return false;
+  if (!keep(h, &s.kept, data + taken, length - taken)) {
+    fail(h, TORQUE_ERR_RESOURCE);
+    return false;
+  }
+  if (h.is(kPushed)) return feed_pushed(h);
+  if (!tell) return may_tell(h) ? tell_kept(h, s.type->input_low) : false;
+  if (taken == 0 && length >= s.type->input_high) h.set(kFull);
+  return wants_input(h);
+}
+
+void tell_ends(Hold &h) noexcept {
+  if (!h.is(kEndTold)) propagate_end(h);
+}
+
+bool pump_input(Hold &h, size_t *budget) noexcept {
+  Stream &s = h.s;
+  bool any = false;
+  if (h.is(kPushed)) feed_pushed(h);
+  if (h.over()) return true;
+  if (h.is(kRetell) && may_tell(h)) {
+    any = s.kept != nullptr;
+    tell_kept(h, s.type->input_low);
+    if (h.over()) return any;
+  }
+  if (s.layers && (wants_input(h) || h.is(kClosing))) {
+    any |= feed_stopped(h);
+    if (h.over()) return any;
+  }
+  while (*budget && wants_wire(h)) {
+    size_t asked;
+    const ssize_t n = read_into(h, *budget, &asked);
+    if (n < 0) {
+      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+        h.clear(kReadable);
+        break;
+      }
+      const torque_err err = h.is(kBroken) ? s.error : last_error();
+      over(h, err);
+      return true;
+    }
+    any = true;
+    if (n == 0) {
+      h.set(kWireEnded);
+      h.clear(kReadable);
+      break;
+    }
+    const auto got = static_cast<size_t>(n);
+    h.turn.counters.add(Counter::bytes_in, got);
+    note_in(h);
+    *budget -= std::min(*budget, got);
+    if (got < asked && h.is(kShortIsAll) && !h.is(kHangup)) h.clear(kReadable);
+    const bool more = arrived(h, got);
+    if (h.over()) return true;
+    // Answers go out before more is read: small ones soon, large ones while they are in the cache.
+    if ((!more && !h.is(kClosing)) || !s.wire.empty()) break;
+  }
+  tell_ends(h);
+  return any;
+}
+
+}  // namespace torque

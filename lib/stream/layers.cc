@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
+
+#include "base/syscall.hh"
+#include "stream/stream.hh"
+
+namespace torque {
+
+namespace {
+
+using Layer = torque_layer;
+constexpr size_t kWireMax = 131072;  // made in advance of what the descriptor takes
+constexpr size_t kChunk = 65536;
+
+Hold hold_of(const Layer &l) noexcept { return {*current_turn(), *l.stream, handle_of(*l.stream->slot)}; }
+
+torque_err open_layer(Layer &l, Stream &s, LayerType &type, uint32_t level) noexcept {
+  type.freeze();
+  type.ref();
+  l = {&s, &type, nullptr, nullptr, 0, level};
+  const torque_err err = type.open ? type.open(&l, type.arg, &l.state) : TORQUE_ERR_NONE;
+  if (!err) l.flags = Layer::kOpen;
+  return err;
+}
+
+void close_layer(Layer &l) noexcept {
+  if ((l.flags & Layer::kOpen) && l.type->close) l.type->close(l.state);
+  unref(l.type);
+}
+
+Layers *make_layers(const Alloc &alloc) noexcept { return alloc.make<Layers>(); }
+
+bool receive(Hold &h, Layer &l, const char *data, size_t length) noexcept {
+  if (l.kept) {
+    if (!keep(h, &l.kept, data, length)) {
+      fail(h, TORQUE_ERR_RESOURCE);
+      return false;
+    }
+    data = l.kept->at;
+    length = l.kept->left;
+  }
+  size_t taken = length;
+  const torque_err err = l.type->receive(&l, l.state, data, length, &taken);
+  if (h.over()) return false;
+  if (err) {
+    fail(h, err);
+    return false;
+  }
+  taken = std::min(taken, length);
+  bool kept = true;
+  if (l.kept && taken)
+    take_kept(h, &l.kept, taken);
+  else if (!l.kept)
+    kept = keep(h, &l.kept, data + taken, length - taken);
+  if (!kept) {
+    fail(h, TORQUE_ERR_RESOURCE);
+    return false;
+  }
+  if (!h.is(kOpened)) advance_layers(h);
+  return !h.over() && !(l.flags & Layer::kStopped);
+}
+
+torque_err send_through(Hold &h, uint32_t above, const char *data, size_t length) noexcept {
+  if (above == 0) return append_wire(h, data, length);
+  Layer &l = h.s.layers->layer[above - 1];
+  l.flags |= Layer::kSent;
+  h.set(kUnflushed);
+  return l.type->send(&l, l.state, data, length);
+}
+
+torque_err flush_layer(Layer &l) noexcept {
+  if (!(l.flags & Layer::kSent)) return TORQUE_ERR_NONE;
+  l.flags &= ~Layer::kSent;
+  return l.type->flush ? l.type->flush(&l, l.state) : TORQUE_ERR_NONE;
+}
+
+void flush_layers(Hold &h) noexcept {
+  h.clear(kUnflushed);
+  for (uint32_t i = h.s.layers->count; i-- > 0;) {
+    if (const torque_err err = flush_layer(h.s.layers->layer[i])) return fail(h, err);
+  }
+}
+
+bool wire_is_long(const Stream &s) noexcept {
+  uint64_t n = 0;
+  for (const Piece *p = s.wire.first; p && n < kWireMax; p = p->next) n += p->left;
+  return n >= kWireMax;
+}
+
+// A chunk of a file, to be seen by layers.
+torque_err send_file_chunk(Hold &h, Piece &p, size_t n) noexcept {
+  Piece *copy = new_piece(h, n);
+  if (!copy) return TORQUE_ERR_RESOURCE;
+  const ssize_t got = sys::retry([&] { return ::pread(p.fd, copy->at, n, static_cast<off_t>(p.offset)); });
+  torque_err err = got < 0 ? last_error() : got == 0 ? TORQUE_ERR_SYSCALL + EIO : TORQUE_ERR_NONE;
+  if (!err) err = send_through(h, h.s.layers->count, copy->at, static_cast<size_t>(got));
+  free_piece(h, copy);
+  if (err) return err;
+  p.offset += static_cast<uint64_t>(got);
+  p.left -= static_cast<uint64_t>(got);
+  h.s.pending.fetch_sub(static_cast<uint64_t>(got), std::memory_order_relaxed);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err send_chunk(Hold &h, Piece &p) noexcept {
+  const size_t n = std::min<uint64_t>(p.left, kChunk);
+  if (p.kind == Piece::Kind::file) return send_file_chunk(h, p, n);
+  const torque_err err = send_through(h, h.s.layers->count, p.at, n);
+  p.take(n);
+  h.s.pending.fetch_sub(n, std::memory_order_relaxed);
+  return err;
+}
+
+}  // namespace
+
+torque_err open_layers(Context &context, Stream &s) noexcept {
+  s.layers = make_layers(context.alloc);
+  if (!s.layers) return TORQUE_ERR_RESOURCE;
+  for (uint32_t i = 0; i < s.type->layer_count; ++i) {
+    s.layers->count = i + 1;
+    if (const torque_err err = open_layer(s.layers->layer[i], s, *s.type->layers[i], i)) return err;
+  }
+  return TORQUE_ERR_NONE;
+}
+
+void close_layers(const Alloc &alloc, Stream &s) noexcept {
+  Turn *t = current_turn();
+  for (uint32_t i = s.layers->count; i-- > 0;) {
+    Layer &l = s.layers->layer[i];
+    if (l.kept) t && & t->context.alloc == &alloc ? t->pool.give(l.kept) : free_piece(alloc, l.kept);
+    close_layer(l);
+  }
+  alloc.destroy(s.layers);
+  s.layers = nullptr;
+}
+
+torque_err push_layer(Hold &h, LayerType &type) noexcept {
+  Stream &s = h.s;
+  if (s.layers && s.layers->count == kLayersMax) return TORQUE_ERR_INVAL;
+  if (s.layers) {
+    while (!s.layers->plain.empty() && h.is(kOpened) && !h.over()) push_plain(h);
+    if (h.over()) return TORQUE_ERR_STALE;
+    if (!s.layers->plain.empty()) return TORQUE_ERR_STATE;
+  } else {
+    s.layers = make_layers(h.context().alloc);
+    if (!s.layers) return TORQUE_ERR_RESOURCE;
+  }
+  Layer &l = s.layers->layer[s.layers->count];
+  if (const torque_err err = open_layer(l, s, type, s.layers->count)) {
+    unref(&type);
+    if (s.layers->count == 0) {
+      h.context().alloc.destroy(s.layers);
+      s.layers = nullptr;
+    }
+    return err;
+  }
+  ++s.layers->count;
+  h.clear(kOpened);
+  h.set(kPushed);
+  return TORQUE_ERR_NONE;
+}
+
+bool layers_ready(const Stream &s) noexcept {
+  return !s.layers || s.layers->count == 0 || (s.layers->layer[s.layers->count - 1].flags & Layer::kReady);
+}
+
+void advance_layers(Hold &h) noexcept {
+  Stream &s = h.s;
+  for (uint32_t i = 0; s.layers && i < s.layers->count; ++i) {
+    Layer &l = s.layers->layer[i];
+    if (!(l.flags & Layer::kStarted)) {
+      l.flags |= Layer::kStarted | (l.type->start ? 0u : uint32_t{Layer::kReady});
+      const torque_err err = l.type->start ? l.type->start(&l, l.state) : TORQUE_ERR_NONE;
+      if (h.over()) return;
+      if (err) return fail(h, err);
+    }
+    if (!(l.flags & Layer::kReady)) return;
+  }
+  if (h.is(kOpened) || h.is(kClosing)) {
+    h.set(kOpened);
+    return;
+  }
+  h.set(kOpened);
+  note_in(h);
+  note_out(h);
+  if (s.kept) h.set(kRetell);
+  if (s.type->open) s.type->open(h.handle, s.slot->arg.get());
+}
+
+bool feed(Hold &h, uint32_t level, const char *data, size_t length) noexcept {
+  Stream &s = h.s;
+  if (!s.layers || level >= s.layers->count) {
+    if (!h.is(kOpened) && layers_ready(s)) advance_layers(h);
+    if (h.over()) return false;
+    if (!s.layers || level >= s.layers->count) return tell_program(h, data, length);  // open may have pushed one more
+  }
+  Layer &l = s.layers->layer[level];
+  if (l.flags & Layer::kEnded) return true;
+  if (!(l.flags & Layer::kStarted)) advance_layers(h);
+  if (h.over()) return false;
+  if (!(l.flags & Layer::kStopped)) return receive(h, l, data, length);
+  if (!keep(h, &l.kept, data, length)) fail(h, TORQUE_ERR_RESOURCE);
+  return false;
+}
+
+bool feed_stopped(Hold &h) noexcept {
+  Layers &layers = *h.s.layers;
+  bool any = false;
+  for (uint32_t i = layers.count; i-- > 0 && layers.told < h.s.type->budget;) {
+    Layer &l = layers.layer[i];
+    if (!(l.flags & Layer::kStopped)) continue;
+    l.flags &= ~Layer::kStopped;
+    any = true;
+    if (!receive(h, l, nullptr, 0)) break;
+  }
+  return any;
+}
+
+bool any_stopped(const Stream &s) noexcept {
+  if (!s.layers) return false;
+  for (uint32_t i = 0; i < s.layers->count; ++i) {
+    if (s.layers->layer[i].flags & Layer::kStopped) return true;
+  }
+  return false;
+}
+
+void push_plain(Hold &h) noexcept {
+  Stream &s = h.s;
+  Pieces &plain = s.layers->plain;
+  while (!plain.empty() && !wire_is_long(s)) {
+    Piece &p = *plain.first;
+    const torque_err err = send_chunk(h, p);
+    if (h.over()) return;
+    if (err) return fail(h, err);
+    if (p.left == 0) free_piece(h, plain.pop());
+  }
+  if (plain.empty() && h.is(kUnflushed)) flush_layers(h);
+}
+
+void pass_end(Hold &h) noexcept {
+  Stream &s = h.s;
+  h.set(kEndPassed);
+  if (!s.layers) return;
+  for (uint32_t i = s.layers->count; i-- > 0;) {
+    Layer &l = s.layers->layer[i];
+    if (!(l.flags & Layer::kStarted)) continue;
+    torque_err err = flush_layer(l);
+    if (!err && l.type->end) err = l.type->end(&l, l.state);
+    if (h.over()) return;
+    if (err) return fail(h, err);
+  }
+}
+
+}  // namespace torque
+
+using namespace torque;
+
+extern "C" {
+
+int32_t torque_layer_up(struct torque_layer *layer, const void *data, size_t length) {
+  Hold h = hold_of(*layer);
+  if (h.over()) return 0;
+  Layers &layers = *h.s.layers;
+  const bool top = layer->level + 1 == layers.count;
+  bool more = feed(h, layer->level + 1, static_cast<const char *>(data), length);
+  if (h.over()) return 0;
+  if (top) {
+    layers.told += length;
+    more = more && (layers.told < h.s.type->budget || h.is(kClosing));
+  }
+  if (!more) layer->flags |= torque_layer::kStopped;
+  return more;
+}
+
+void torque_layer_up_end(struct torque_layer *layer) { layer->flags |= torque_layer::kEnded; }
+
+torque_err torque_layer_down(struct torque_layer *layer, const void *data, size_t length) {
+  Hold h = hold_of(*layer);
+  return send_through(h, layer->level, static_cast<const char *>(data), length);
+}
+
+void torque_layer_ready(struct torque_layer *layer) { layer->flags |= torque_layer::kReady; }
+
+void *torque_layer_scratch(struct torque_layer *layer) { return current_turn()->pool.scratch(layer->level + 1); }
+
+void *torque_layer_state(const struct torque_layer *layer) { return layer->state; }
+
+torque_source torque_layer_stream(const struct torque_layer *layer) { return handle_of(*layer->stream->slot); }
+
+}  // extern "C"

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "stream/stream.hh"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
+#include "base/syscall.hh"
+
+namespace torque {
+
+namespace {
+
+void note(Hold &h, uint32_t events) noexcept {
+  if (events & (TORQUE_READ | TORQUE_PRIORITY | TORQUE_HANGUP | TORQUE_ERROR | TORQUE_CLOSED)) h.set(kReadable);
+  if (events & (TORQUE_WRITE | TORQUE_ERROR | TORQUE_CLOSED)) h.set(kWritable);
+  if (events & (TORQUE_HANGUP | TORQUE_ERROR | TORQUE_CLOSED)) h.set(kHangup);
+  if (events & TORQUE_PRIORITY) h.clear(kShortIsAll);  // a read stops at the urgent mark
+}
+
+void ask(Hold &h, uint32_t asked) noexcept {
+  if (asked & kAskPause) h.set(kPaused);
+  if (asked & kAskResume) {
+    h.clear(kPaused | kFull);
+    h.set(kRetell);
+    note_in(h);
+  }
+  if (asked & (kAskShutdown | kAskClose)) h.set(kEndAsked);
+  if (asked & kAskClose) h.set(kClosing);
+  if (asked & kAskAbort) {
+    h.set(kReset);
+    over(h, TORQUE_ERR_SYSCALL + ECANCELED);
+  }
+}
+
+// Whether the connection stands; a failure has ended the stream.
+bool connected(Hold &h, uint32_t events) noexcept {
+  if (h.s.error) {
+    over(h, h.s.error);
+    return false;
+  }
+  if (!(events & (TORQUE_WRITE | TORQUE_ERROR | TORQUE_CLOSED))) return false;
+  const int fd = h.s.slot->fd.get();
+  int e = 0;
+  socklen_t len = sizeof e;
+  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0) e = errno;
+  if (e) {
+    over(h, TORQUE_ERR_SYSCALL + e);
+    return false;
+  }
+  sockaddr_storage peer;
+  len = sizeof peer;
+  if (::getpeername(fd, reinterpret_cast<sockaddr *>(&peer), &len) != 0) return false;  // told too early
+  h.clear(kConnecting);
+  return true;
+}
+
+// Both ways are over, or all that remains is to wait.
+void conclude(Hold &h) noexcept {
+  Stream &s = h.s;
+  if (h.is(kBroken) && !(h.is(kReadable) && wants_input(h))) return over(h, s.error);
+  if (!h.is(kEndAsked)) return;
+  if (!h.is(kEndPassed) && (!s.layers || s.layers->plain.empty())) {
+    pass_end(h);
+    if (h.over()) return;
+    size_t budget = SIZE_MAX;
+    send_wire(h, &budget);
+  }
+  if (h.over() || !h.is(kEndPassed) || !s.wire.empty()) return;
+  if (!h.is(kEndSent)) {
+    h.set(kEndSent);
+    // The peer may have gone (ENOTCONN): its end says so.
+    if (h.is(kSocket)) (void)::shutdown(s.slot->fd.get(), SHUT_WR);
+    if (h.is(kClosing)) note_out(h);  // the wait begins
+  }
+  const bool input_over = h.is(kEndTold) || h.is(kWriteOnly) || (h.is(kClosing) && h.is(kWireEnded));
+  if (input_over || (h.is(kClosing) && (!h.is(kSocket) || s.type->linger == 0))) over(h, TORQUE_ERR_NONE);
+}
+
+void release_pieces(const Alloc &alloc, Pool *pool, Pieces &pieces) noexcept {
+  while (Piece *p = pieces.pop()) pool ? pool->give(p) : free_piece(alloc, p);
+}
+
+}  // namespace
+
+void read_mail(Hold &h) noexcept {
+  Pieces mail;
+  uint32_t asked;
+  {
+    Lock lock(h.s.lock);
+    mail = std::exchange(h.s.mail, {});
+    asked = std::exchange(h.s.asked, 0);
+  }
+  if (!mail.empty()) enqueue(h, mail);
+  if (asked) ask(h, asked);
+}
+
+void adopt_descriptor(Slot &slot) noexcept { slot.traits.set(slot.traits.get() | kOwnsFd); }
+void disown_descriptor(Slot &slot) noexcept { slot.traits.set(static_cast<uint16_t>(slot.traits.get() & ~kOwnsFd)); }
+
+void over(Hold &h, torque_err err) noexcept {
+  if (h.is(kOver)) return;
+  h.set(kOver);
+  h.s.error = err;
+  if (h.is(kReset)) reset_on_close(h.s.slot->fd.get());
+  retire(h.handle, TORQUE_END_CLOSED);
+}
+
+void fail(Hold &h, torque_err err) noexcept {
+  if (h.over()) return;
+  size_t budget = h.s.type->budget;
+  if (h.is(kWritable) && !h.is(kBroken)) send_wire(h, &budget);
+  over(h, err);
+}
+
+void reset_on_close(int fd) noexcept {
+  const linger at_once{.l_onoff = 1, .l_linger = 0};
+  (void)::setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);  // not a socket: nothing to reset
+}
+
+torque_err look_at_descriptor(int fd, uint32_t *ret_flags) noexcept {
+  const int mode = ::fcntl(fd, F_GETFL);
+  if (mode < 0 || (!(mode & O_NONBLOCK) && ::fcntl(fd, F_SETFL, mode | O_NONBLOCK) != 0)) return last_error();
+  uint32_t flags = 0;
+  int type = 0, domain = 0;
+  socklen_t len = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0) {
+    flags |= kSocket;
+    len = sizeof domain;
+    if (type == SOCK_STREAM && ::getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &domain, &len) == 0 && domain == IPPROTO_TCP) {
+      flags |= kShortIsAll;
+    }
+  } else if ((mode & O_ACCMODE) == O_WRONLY) {
+    flags |= kWriteOnly;
+  } else if ((mode & O_ACCMODE) == O_RDONLY) {
+    flags |= kReadOnly;
+  }
+  *ret_flags = flags;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err make_stream(Context &context, int fd, StreamType &type, void *arg, uint32_t flags, Slot **ret) noexcept {
+  Slot *slot;
+  if (const torque_err err = create(context, Kind::stream, TORQUE_PLACE_DEFAULT, &slot)) return err;
+  slot->fd.set(-1);
+  ends(*slot).extra = nullptr;
+  timers_of(*slot).adopt(*slot);
+  auto *s = context.alloc.make<Stream>();
+  const uint64_t handle = handle_of(*slot);
+  if (!s) {
+    retire(handle, TORQUE_END_REMOVED);
+    return TORQUE_ERR_RESOURCE;
+  }
+  type.freeze();
+  type.ref();
+  s->type = &type;
+  s->slot = slot;
+  s->flags = flags | kQuiet | (type.timed ? kTimed : 0u);
+  ends(*slot).extra = s;
+  slot->arg.set(arg);
+  if (type.layer_count) {
+    if (const torque_err err = open_layers(context, *s)) {
+      retire(handle, TORQUE_END_REMOVED);
+      return err;
+    }
+  }
+  if (type.nodelay && (flags & kShortIsAll)) {
+    const int on = 1;
+    (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // slower, not wrong
+  }
+  if (type.timed) s->last_in = s->last_out = monotonic_ns();
+  slot->interest.store(TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQUE_HANGUP, std::memory_order_relaxed);
+  slot->fd.set(fd);
+  *ret = slot;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err start_stream(Context &context, Slot &slot, uint64_t handle) noexcept {
+  Stream &s = stream_of(slot);
+  const uint32_t before = s.flags;
+  const uint16_t traits = slot.traits.get();
+  const uint64_t connect = s.type->limit[TORQUE_STREAM_CONNECT_TIMEOUT];
+  // A socket that can be written to tells so by itself, and a connection that fails too; the rest must be called once.
+  bool call = !(before & kSocket) || s.error || connect;
+  {
+    Lock lock(s.lock);
+    call = call || s.asked || !s.mail.empty();
+  }
+  // From here on it has started and its end is told; it belongs to who holds it as soon as the kernel knows it.
+  s.flags = before & ~kQuiet;
+  adopt_descriptor(slot);
+  const torque_err err = start_fd(context, slot, handle);
+  if (err) {
+    slot.traits.set(traits);
+    s.flags = before;
+  } else if (call) {
+    (void)activate(handle, TORQUE_TRIGGER);
+  }
+  return err;
+}
+
+bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept {
+  Stream &s = stream_of(slot);
+  Hold h{t, s, handle};
+  slot.expirations.store(0, std::memory_order_relaxed);
+  note(h, events);
+  if (events & TORQUE_TRIGGER) read_mail(h);
+  if (h.over()) return false;
+  const bool rang = events & kTimerEvent;
+  if (h.is(kConnecting) && !connected(h, events)) {
+    if (!h.over()) mind_times(h, rang);
+    return false;
+  }
+  if (s.layers) s.layers->told = 0;
+  if (!h.is(kOpened)) advance_layers(h);
+  if (rang && !h.over()) mind_times(h, true);
+  if ((events & TORQUE_WRITE) && s.type->writable && h.is(kOpened) && !h.over())
+    s.type->writable(handle, slot.arg.get());
+  size_t in = s.type->budget, out = s.type->budget;
+  for (bool more = true; more && in && out && !h.over();) {
+    if (!h.is(kOpened)) advance_layers(h);  // one was put on top
+    if (h.over()) break;
+    more = pump_output(h, &out);
+    if (!h.over()) more |= pump_input(h, &in);
+  }
+  if (!h.over()) conclude(h);
+  if (h.over()) return false;
+  if (h.is(kTimed)) mind_times(h, false);
+  return (in == 0 && h.is(kReadable) && wants_input(h)) || (out == 0 && h.is(kWritable) && !s.wire.empty()) ||
+         (any_stopped(s) && wants_input(h));
+}
+
+void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept {
+  auto *s = static_cast<Stream *>(ends(slot).extra);
+  if (!s) return;
+  Turn *t = current_turn();
+  Pool *pool = t && &t->context == &context ? &t->pool : nullptr;
+  StreamType *type = s->type;
+  Pieces kept;
+  if (s->kept) kept.push(*s->kept);
+  release_pieces(context.alloc, pool, kept);
+  release_pieces(context.alloc, pool, s->wire);
+  {
+    Lock lock(s->lock);
+    kept = std::exchange(s->mail, {});
+  }
+  release_pieces(context.alloc, pool, kept);
+  if (s->layers) {
+    release_pieces(context.alloc, pool, s->layers->plain);
+    close_layers(context.alloc, *s);
+  }
+  const torque_err err = reason == TORQUE_END_STOPPED && !(s->flags & kOver) ? TORQUE_ERR_STOPPED : s->error;
+  const bool quiet = s->flags & kQuiet;
+  context.alloc.destroy(s);
+  ends(slot).extra = nullptr;
+  if (!quiet && type->close) type->close(handle_of(slot), err, slot.arg.get());
+  unref(type);
+}
+
+void unref(StreamType *type) noexcept {
+  if (!type->unref()) return;
+  for (uint32_t i = 0; i < type->layer_count; ++i) unref(type->layers[i]);
+  delete static_cast<torque_stream_type *>(type);
+}
+
+void unref(LayerType *type) noexcept {
+  if (!type->unref()) return;
+  if (type->release) type->release(type->arg);
+  delete static_cast<torque_layer_type *>(type);
+}
+
+}  // namespace torque

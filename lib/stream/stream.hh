@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A stream: a descriptor source that reads, keeps and sends bytes for its program.
+//
+//   wire -- read --> layer 0 --> ... --> input kept --> data callback
+//   wire <- sendmsg -- wire output <-- layer 0 <-- ... <-- plain output <-- write
+//
+// Whoever holds the source has all of it but the mailbox, where other threads leave what they want; a Hold is the proof
+// of holding it. Nothing is freed while it is held: an end only retires the source, and settle() finishes it.
+//
+// Always true: readable and writable are what the kernel said last; they are cleared only by EAGAIN, or by a short read
+// of a TCP socket that has neither urgent data nor the peer's end in it. So no edge is lost by not reading.
+#pragma once
+
+#include "memory/pool.hh"
+#include "source/source.hh"
+#include "stream/type.hh"
+
+namespace torque {
+
+struct Stream;
+
+// Stream::flags; the holder's.
+enum : uint32_t {
+  kConnecting = 1u << 0,
+  kOpened = 1u << 1,  // open was called
+  kReadable = 1u << 2,
+  kWritable = 1u << 3,
+  kSocket = 1u << 4,
+  kShortIsAll = 1u << 5,  // TCP: a short read has taken everything
+  kHangup = 1u << 6,      // the peer's end is on its way or in
+  kWireEnded = 1u << 7,   // it was read
+  kPaused = 1u << 8,
+  kCongested = 1u << 9,  // output above the high mark, and since then not below the low one
+  kFull = 1u << 10,      // the program took nothing of a full input
+  kRetell = 1u << 11,    // what is kept must be told again
+  kEndTold = 1u << 12,
+  kClosing = 1u << 13,    // torque_stream_close(): input is discarded
+  kEndAsked = 1u << 14,   // no more writes: shutdown or close
+  kEndPassed = 1u << 15,  // through the layers
+  kEndSent = 1u << 16,
+  kUnflushed = 1u << 17,  // something went through the layers since they were flushed
+  kInData = 1u << 18,     // the data callback runs
+  kOver = 1u << 19,       // retired by its holder
+  kWriteOnly = 1u << 20,
+  kReadOnly = 1u << 21,
+  kBroken = 1u << 22,  // output failed: what can still be read is told, then it ends
+  kReset = 1u << 23,   // torque_stream_abort()
+  kTimed = 1u << 24,   // the type has limits, or it lingers
+  kQuiet = 1u << 25,   // it never started: nobody is told of its end
+  kPushed = 1u << 26,  // a callback has put a layer on top: what is kept goes through it
+};
+
+// Stream::asked; under the mailbox's lock.
+enum : uint32_t {
+  kAskPause = 1u << 0,
+  kAskResume = 1u << 1,
+  kAskShutdown = 1u << 2,
+  kAskClose = 1u << 3,
+  kAskAbort = 1u << 4,
+  kAskEnd = kAskShutdown | kAskClose | kAskAbort,
+};
+
+}  // namespace torque
+
+// One layer in one stream.
+struct torque_layer {
+  enum : uint32_t {
+    kOpen = 1,  // has a state
+    kStarted = 2,
+    kReady = 4,
+    kStopped = 8,  // above there was no room: receive is called again when there is
+    kEnded = 16,   // nothing more comes from below
+    kSent = 32,    // something was sent through it since the last flush
+  };
+  torque::Stream *stream;
+  torque::LayerType *type;
+  void *state;
+  torque::Piece *kept;  // received and not taken
+  uint32_t flags;
+  uint32_t level;  // 0: next to the wire
+};
+
+namespace torque {
+
+// Only streams with layers have one.
+struct Layers {
+  uint32_t count;
+  uint64_t told;  // bytes that came out on top in this turn: a little input may become much
+  Pieces plain;   // output that has not gone through them
+  torque_layer layer[kLayersMax];
+};
+
+struct Stream {
+  StreamType *type;
+  Slot *slot;
+  Layers *layers;
+  Piece *kept;  // input that the program has not taken
+  Pieces wire;  // output as it will be sent
+  // Bytes of output in all places. The holder and writers elsewhere add, the holder takes away; relaxed: a figure.
+  std::atomic<uint64_t> pending;
+  uint64_t last_in;  // ns; only when timed
+  uint64_t last_out;
+  uint64_t alarm;  // what the source's timer is set for; 0: not set
+  uint32_t flags;
+  torque_err error;
+  std::atomic<bool> ended;  // somebody has asked for an end of the output; under the lock, or the holder's to read
+
+  // The mailbox, of anybody.
+  Mutex lock;
+  uint32_t asked GUARDED_BY(lock);
+  Pieces mail GUARDED_BY(lock);
+};
+static_assert(sizeof(Stream) <= 128);  // with its slot 248 bytes
+
+inline Stream &stream_of(Slot &s) noexcept { return *static_cast<Stream *>(ends(s).extra); }
+
+// Holding a stream: its callback runs, on this thread, in this turn.
+struct Hold {
+  Turn &turn;
+  Stream &s;
+  uint64_t handle;
+
+  bool is(uint32_t flag) const noexcept { return s.flags & flag; }
+  void set(uint32_t flag) noexcept { s.flags |= flag; }
+  void clear(uint32_t flag) noexcept { s.flags &= ~flag; }
+  Context &context() noexcept { return turn.context; }
+  // It has ended, by us or by anybody: no more callbacks.
+  bool over() const noexcept {
+    return is(kOver) || word::state(s.slot->word.load(std::memory_order_acquire)) == word::RETIRED;
+  }
+};
+
+// ---- Making and ending: stream.cc ----
+// fd is non-blocking. flags: kConnecting, kSocket, kShortIsAll, kWriteOnly, kReadOnly.
+torque_err make_stream(Context &context, int fd, StreamType &type, void *arg, uint32_t flags, Slot **ret) noexcept;
+torque_err start_stream(Context &context, Slot &s, uint64_t handle) noexcept;
+// Whether the descriptor goes with the stream. Before the start, and from its callbacks.
+void adopt_descriptor(Slot &slot) noexcept;
+void disown_descriptor(Slot &slot) noexcept;
+// What other threads have asked for, and have written.
+void read_mail(Hold &h) noexcept;
+// What kind of descriptor it is; makes it non-blocking. Errors: SYSCALL + EBADF, ...
+torque_err look_at_descriptor(int fd, uint32_t *ret_flags) noexcept;
+// Ends it with err, now; the rest follows when it is given up.
+void over(Hold &h, torque_err err) noexcept;
+// As over(), but what was made for the peer (an alert) is sent if it can be.
+void fail(Hold &h, torque_err err) noexcept;
+void reset_on_close(int fd) noexcept;
+
+// ---- Input: input.cc ----
+// Reads and tells, as far as budget and program allow. Answers whether there was anything.
+bool pump_input(Hold &h, size_t *budget) noexcept;
+bool may_tell(const Hold &h) noexcept;     // data to the program
+bool wants_input(const Hold &h) noexcept;  // and it would take more than is kept
+// To the program. False: it wants no more for now.
+bool tell_program(Hold &h, const char *data, size_t length) noexcept;
+void tell_ends(Hold &h) noexcept;
+// Keeps bytes behind what *kept has. False: no memory.
+bool keep(Hold &h, Piece **kept, const char *data, size_t length) noexcept;
+void take_kept(Hold &h, Piece **kept, size_t n) noexcept;
+
+// ---- Output: output.cc ----
+torque_err write_own(Hold &h, const iovec *parts, uint32_t count) noexcept;
+// Copies into new pieces. False: no memory, nothing is left. pool: null for threads that hold none.
+bool copy_pieces(const Alloc &alloc, Pool *pool, const iovec *parts, uint32_t count, Pieces *ret) noexcept;
+// Behind all that was written.
+void enqueue(Hold &h, Pieces &pieces) noexcept;
+bool pump_output(Hold &h, size_t *budget) noexcept;
+torque_err append_wire(Hold &h, const char *data, size_t length) noexcept;
+void send_wire(Hold &h, size_t *budget) noexcept;
+void drop_output(Hold &h) noexcept;
+// Output is short enough again: the program is told.
+void relieve(Hold &h) noexcept;
+
+// ---- Layers: layers.cc ----
+torque_err open_layers(Context &context, Stream &s) noexcept;
+torque_err push_layer(Hold &h, LayerType &type) noexcept;
+void close_layers(const Alloc &alloc, Stream &s) noexcept;
+// Starts those whose turn it is, and calls open when all are ready.
+void advance_layers(Hold &h) noexcept;
+bool layers_ready(const Stream &s) noexcept;
+// Received bytes to that level; from level count on they are the program's. False: it wants no more for now.
+bool feed(Hold &h, uint32_t level, const char *data, size_t length) noexcept;
+// Those that were stopped go on. Answers whether any did.
+bool feed_stopped(Hold &h) noexcept;
+bool any_stopped(const Stream &s) noexcept;
+// A part of the plain output through the layers; flushes them when all is through.
+void push_plain(Hold &h) noexcept;
+void pass_end(Hold &h) noexcept;
+
+// ---- Time: times.cc ----
+void note_in(Hold &h) noexcept;
+void note_out(Hold &h) noexcept;
+// Ends what has run out; sets the timer for what comes next.
+void mind_times(Hold &h, bool rang) noexcept;
+
+inline Piece *new_piece(Hold &h, size_t room) noexcept { return h.turn.pool.take(room); }
+inline void free_piece(Hold &h, Piece *p) noexcept { h.turn.pool.give(p); }
+
+}  // namespace torque
