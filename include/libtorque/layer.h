@@ -10,7 +10,7 @@ TORQUE_BEGIN_DECLS
 /* Layers: what turns bytes into bytes between a stream and the wire, in both directions (paper, section 2.1). Any number
  * up to 8 lie upon one another; each sees what is below it as the wire and what is above it as the program.
  *
- * Thread: a layer's functions run as callbacks of its stream, never two at once; so need no lock. They may call what is
+ * Thread: a layer's functions run as callbacks of its stream, never two at once, so that they need no lock. They may call what is
  * declared at the end of this file, and nothing that acts on the stream. An error that one answers ends the stream with it;
  * what was passed down before (an alert) is still sent if the descriptor takes it. */
 struct torque_layer;      /* one in one stream */
@@ -40,7 +40,7 @@ typedef torque_err torque_layer_receive_fn(struct torque_layer *layer, void *sta
                                            size_t *ret_taken);
 
 /* Bytes come from above: all are taken; what they become is passed down, now or at the next flush. Not called before
- * the layer is ready, nor after end. */
+ * the layer is ready, nor after end; perhaps while receive passes bytes up, as the program may answer at once. */
 typedef torque_err torque_layer_send_fn(struct torque_layer *layer, void *state, const void *data, size_t length);
 
 typedef torque_err torque_layer_step_fn(struct torque_layer *layer, void *state);
