@@ -68,6 +68,13 @@ TORQUE_API torque_err torque_config_set_window(struct torque_config *config, uin
  * user space, so that the two can be measured against each other. Default 0. */
 TORQUE_API torque_err torque_config_set_oneshot(struct torque_config *config, int32_t oneshot);
 
+/* Helper threads for what blocks (torque_offload()), at most; they are made when they are needed. 0, the default: four for
+ * each usable CPU, not below 8 and not above 64. At most 4096. */
+TORQUE_API torque_err torque_config_set_offload_threads(struct torque_config *config, uint32_t threads);
+
+/* How long a helper without work stays, in ns. Default 10 s. */
+TORQUE_API torque_err torque_config_set_offload_idle(struct torque_config *config, uint64_t ns);
+
 /* 1: measure callback time and loop lag (two clock readings a callback; see torque_stats(3)). Default 0. */
 TORQUE_API torque_err torque_config_set_timing(struct torque_config *config, int32_t timing);
 

@@ -116,12 +116,13 @@ TORQUE_API torque_err torque_postpone(torque_source source);
 
 /* End a source. Returns at once; when it has returned, no new call of the callback starts, and the kernel no longer
  * watches the descriptor, which is left open. A call under way on another thread goes on; the finalizer tells the end.
- * From the own callback: fine, the finalizer runs when the callback returns. Errors: STALE. */
+ * From the own callback: fine, the finalizer runs when the callback returns. Errors: STALE; STATE a job that was started:
+ * that can only be cancelled (<libtorque/offload.h>). */
 TORQUE_API torque_err torque_source_remove(torque_source source);
 
 /* The same, and wait until the finalizer has run. Two callbacks that wait for each other's source wait for ever.
  * Errors: STALE, another call has ended it (the finalizer is waited for all the same); DEADLOCK from the source's own
- * callback or finalizer, or from its strand (nothing is done then). */
+ * callback or finalizer, or from its strand; STATE. (Nothing is done then.) */
 TORQUE_API torque_err torque_source_remove_wait(torque_source source);
 
 /* End a descriptor source and close its descriptor, in that order: the close comes when no callback runs any more, just

@@ -33,7 +33,8 @@ enum {
   TORQUE_GAUGE_POSTPONED = 2, /* sources that wait for their next turn */
   TORQUE_GAUGE_POSTED = 3,    /* functions that wait to be run */
   TORQUE_GAUGE_SLEEPERS = 4,  /* workers that wait for events */
-  TORQUE_GAUGE_MEMORY = 5     /* bytes of memory for sources and timers */
+  TORQUE_GAUGE_MEMORY = 5,    /* bytes of memory for sources and timers */
+  TORQUE_GAUGE_JOBS = 6       /* offloaded jobs that were started and have not ended */
 };
 TORQUE_API torque_err torque_stats_gauge(struct torque_ctx *ctx, uint32_t domain, uint32_t gauge, uint64_t *ret_value);
 

@@ -15,6 +15,7 @@
 #include <libtorque/error.h>
 #include <libtorque/layer.h>
 #include <libtorque/listen.h>
+#include <libtorque/offload.h>
 #include <libtorque/post.h>
 #include <libtorque/signal.h>
 #include <libtorque/source.h>

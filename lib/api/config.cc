@@ -118,6 +118,18 @@ torque_err torque_config_set_timing(struct torque_config *config, int32_t timing
   return TORQUE_ERR_NONE;
 }
 
+torque_err torque_config_set_offload_threads(struct torque_config *config, uint32_t threads) {
+  if (!config || threads > torque::Helpers::kMax) return TORQUE_ERR_INVAL;
+  config->options.helpers_max = threads;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_config_set_offload_idle(struct torque_config *config, uint64_t ns) {
+  if (!config) return TORQUE_ERR_INVAL;
+  config->options.helper_idle_ns = ns;
+  return TORQUE_ERR_NONE;
+}
+
 torque_err torque_config_set_allocator(struct torque_config *config, torque_alloc_take_fn *take,
                                        torque_alloc_give_fn *give, void *arg) {
   if (!config || !take != !give) return TORQUE_ERR_INVAL;

@@ -61,6 +61,7 @@ void free_ctx(torque_ctx *ctx) noexcept {
 }
 
 bool inside(const torque_ctx *ctx) noexcept {
+  if (Helpers::inside(&ctx->core)) return true;
   for (Turn *t = current_turn(); t; t = t->outer) {
     if (t->context.handle == ctx) return true;
   }
@@ -102,9 +103,11 @@ void end(torque_ctx *ctx) noexcept {
   if (!ctx->core.foreign()) {
     announce_stop(*ctx);
     ctx->team.join();
+    ctx->helpers.stop();
     wind_up(*ctx);
   } else {
     free_attachment_in_child(ctx->core);
+    free_jobs_of_parent(ctx->core);
   }
   {
     Lock lock(Registry::lock());

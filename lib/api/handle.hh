@@ -6,6 +6,7 @@
 #include "source/source.hh"
 #include "source/strand.hh"
 #include "topology/request.hh"
+#include "worker/helpers.hh"
 #include "worker/team.hh"
 
 struct torque_config {
@@ -33,10 +34,11 @@ struct torque_config {
 
 struct torque_ctx {
   torque_ctx(const torque_config &config) noexcept
-      : core(config.alloc, config.options, config.log), team(core), term(config.term) {}
+      : core(config.alloc, config.options, config.log), team(core), helpers(core), term(config.term) {}
 
   torque::Context core;
   torque::Team team;
+  torque::Helpers helpers;
   const sigset_t term;
   torque::Fd stop_event;   // readable once it stops; what torque_block() waits for
   torque::Fd term_signals; // a signalfd for term: open from the start, read in torque_block() only

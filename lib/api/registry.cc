@@ -50,6 +50,7 @@ void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
   for (torque_ctx *c = contexts; c; c = c->next) {
     if (c->locked_for_fork) c->team.lock_for_fork().lock();
   }
+  for (torque_ctx *c = contexts; c; c = c->next) c->helpers.lock_for_fork().lock();
   hub_before_fork();
   for (torque_ctx *c = contexts; c; c = c->next) lock_context(*c);
   directory_lock().lock();
@@ -64,6 +65,7 @@ void release(bool child) noexcept NO_THREAD_SAFETY_ANALYSIS {
   for (torque_ctx *c = contexts; c; c = c->next) unlock_context(*c);
   if (child) hub_after_fork_in_child();
   else hub_after_fork_in_parent();
+  for (torque_ctx *c = contexts; c; c = c->next) c->helpers.lock_for_fork().unlock();
   for (torque_ctx *c = contexts; c; c = c->next) {
     if (c->locked_for_fork) c->team.lock_for_fork().unlock();
   }
@@ -83,17 +85,23 @@ void inherit_run(torque_ctx &ctx) noexcept {
   ctx.team.worker(0).abandoned();
 }
 
-void in_child() noexcept {
+// A callback or offloaded work that forks has all signals blocked; its child has not.
+bool on_own_thread() noexcept {
+  return Helpers::inside(nullptr) || (current_turn() && !current_turn()->context.options.driven);
+}
+
+void in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
   note_fork();
+  const bool ours = on_own_thread();
   for (torque_ctx *c = contexts; c; c = c->next) {
     c->blocked = 0;  // those threads are the parent's
     c->ending = false;
     inherit_run(*c);
+    c->helpers.forget();
   }
   forget_termination();
   release(true);
-  // A callback that forks is a worker, with all signals blocked; its child is not.
-  if (current_turn() && !current_turn()->context.options.driven) {
+  if (ours) {
     sigset_t mask;
     get_spawn_mask(&mask);
     pthread_sigmask(SIG_SETMASK, &mask, nullptr);

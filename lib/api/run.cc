@@ -189,6 +189,7 @@ torque_err torque_reinit(struct torque_ctx *ctx) {
   if (!err) reattach_sources(*ctx, &err);
   if (!err) err = reattach_signals(ctx->core);
   if (err) ctx->core.undo_reinit();
+  else cancel_jobs_of_parent(ctx->core);
   return err;
 }
 

@@ -44,6 +44,16 @@ torque_err look_new(torque_source source, Seen *v) noexcept {
   return fresh ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
 }
 
+torque_err start_job(Context &context, Slot &s, uint64_t handle) noexcept {
+  Seen v;
+  if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // it may be over before this returns
+  const bool armed = arm_word(s, generation_of(handle));
+  const torque_err err = armed ? context.handle->helpers.submit(job_of(s)) : TORQUE_ERR_STATE;
+  drop(s);
+  if (err && armed) disarm_word(s, generation_of(handle));
+  return err;
+}
+
 }  // namespace
 
 torque_err torque::start_source(uint64_t source) noexcept {
@@ -60,6 +70,7 @@ torque_err torque::start_source(uint64_t source) noexcept {
     case Kind::listener: return start_listener(context, s, source);
     case Kind::stream: return start_stream(context, s, source);
     case Kind::timer: return TORQUE_ERR_KIND;
+    case Kind::job: return start_job(context, s, source);
     default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
   }
 }
@@ -158,7 +169,8 @@ torque_err torque_source_remove(torque_source source) {
   Seen v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
-  return retire(source, TORQUE_END_REMOVED) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+  if (retire(source, TORQUE_END_REMOVED, v.kind == Kind::job)) return TORQUE_ERR_NONE;
+  return look(source, &v) ? TORQUE_ERR_STATE : TORQUE_ERR_STALE;
 }
 
 torque_err torque_source_remove_wait(torque_source source) {

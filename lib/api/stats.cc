@@ -54,6 +54,7 @@ torque_err torque_stats_gauge(struct torque_ctx *ctx, uint32_t domain, uint32_t 
     case TORQUE_GAUGE_POSTED: *ret_value = d.posted.length(); break;
     case TORQUE_GAUGE_SLEEPERS: *ret_value = d.sleepers(); break;
     case TORQUE_GAUGE_MEMORY: *ret_value = d.slots.bytes() + d.timers.bytes(); break;
+    case TORQUE_GAUGE_JOBS: *ret_value = d.jobs.load(std::memory_order_relaxed); break;
     default: return TORQUE_ERR_INVAL;
   }
   return TORQUE_ERR_NONE;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/alloc.hh"
+#include "base/clock.hh"
 #include "libtorque/config.h"
 #include "source/descriptors.hh"
 #include "source/domain.hh"
@@ -21,6 +22,8 @@ struct Options {
   uint32_t window_min = 0;
   uint32_t window_max = 0;
   size_t stack_size = 0;  // 0: by RLIMIT_STACK
+  uint32_t helpers_max = 0;  // 0: by the CPUs
+  uint64_t helper_idle_ns = 10 * kSecond;
   char name[11] = "torque";
 };
 

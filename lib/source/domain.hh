@@ -34,6 +34,7 @@ class Domain {
 
   // Sources that are served here, for placing new ones. Relaxed: a hint.
   std::atomic<int64_t> load{0};
+  std::atomic<uint32_t> jobs{0};  // started, not ended
 
   SlotPool slots;
   Timers timers;

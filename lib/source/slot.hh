@@ -28,6 +28,7 @@ enum class Kind : uint8_t {
   hub,       // the process's signal descriptors, as this context watches them
   child,     // a process, by its descriptor
   stream,    // a descriptor that the library reads and writes
+  job,       // work that is done elsewhere
 };
 
 // Slot::traits
@@ -108,7 +109,7 @@ struct Ends {
   Steady<Strand *> strand;  // not null: the traits say kStranded
   union {
     uint64_t period;  // timers: under the timer lock. Children: see child.hh; constant
-    void *extra;      // signal, listener, acceptor, strand: their own object; constant
+    void *extra;      // signal, listener, acceptor, strand, job: their own object; constant
   };
 };
 

@@ -37,6 +37,7 @@ class Finishing {
 constexpr Run kRun[] = {  // by Kind
     run_fd,       run_fd,     run_timer, run_signal, nullptr,
     run_acceptor, run_strand, run_hub,   run_child,  run_stream,
+    run_job,
 };
 
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
@@ -65,6 +66,7 @@ void finish(Slot &s, uint64_t w) noexcept {
   if (fd >= 0 && (ours || (kind == Kind::fd && reason(w) == TORQUE_END_CLOSED))) ::close(fd);
   if (kind == Kind::signal) free_signal(context, s);
   if (kind == Kind::acceptor) end_acceptor(s);
+  if (kind == Kind::job) end_job(context, s);
   Strand *strand = ends(s).strand.get();
   if (auto *final = ends(s).final) {
     const Finishing finishing(handle);
@@ -98,17 +100,18 @@ void dismantle(const Seen &v, uint64_t handle) noexcept {
     case Kind::signal: end_signal(*v.slot); break;
     case Kind::listener: end_listener(*v.slot); break;
     case Kind::event:
-    case Kind::strand: break;
+    case Kind::strand:
+    case Kind::job: break;
   }
 }
 
 // To RETIRED, with the caller as one more holder. POSTPONED and the list change together.
-bool retire_word(Slot &s, uint32_t gen, uint32_t why) noexcept {
+bool retire_word(Slot &s, uint32_t gen, uint32_t why, bool only_new) noexcept {
   uint64_t w = s.word.load(std::memory_order_acquire);
   const auto retired = [why](uint64_t from) {
     return with_reason(with_state(no_pending(from) & ~AGAIN, RETIRED), why) + kRunningOne;
   };
-  while (is_live(w, gen)) {
+  while (is_live(w, gen) && !(only_new && state(w) != NEW)) {
     if (state(w) != POSTPONED) {
       if (exchange(s, w, retired(w))) return true;
       continue;
@@ -259,9 +262,9 @@ bool disarm_word(Slot &s, uint32_t gen) noexcept {
   return false;
 }
 
-bool retire(uint64_t handle, uint32_t why) noexcept {
+bool retire(uint64_t handle, uint32_t why, bool only_new) noexcept {
   Seen v;
-  if (!look(handle, &v) || !retire_word(*v.slot, generation_of(handle), why)) return false;
+  if (!look(handle, &v) || !retire_word(*v.slot, generation_of(handle), why, only_new)) return false;
   TORQUE_PROBE2(retire, handle, why);
   Slot &s = *v.slot;
   v.domain = s.domain.get();  // it may have moved until it started
@@ -286,7 +289,8 @@ torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
   for (Turn *t = current_turn(); t; t = t->outer) {
     if (t->strand && v.kind != Kind::strand && ends(*v.slot).strand.look() == t->strand) return TORQUE_ERR_DEADLOCK;
   }
-  const bool ours = retire(handle, why);
+  const bool ours = retire(handle, why, v.kind == Kind::job);
+  if (!ours && v.kind == Kind::job && look(handle, &v)) return TORQUE_ERR_STATE;
   wait_for_end(*v.slot, generation_of(handle));
   return ours ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
 }

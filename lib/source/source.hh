@@ -50,9 +50,10 @@ bool arm_word(Slot &s, uint32_t generation) noexcept;
 bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after a failed start
 
 // Ends a source: no new callback starts. The last of those who hold it finishes it: perhaps before this returns.
-// Returns: false when it had ended already.
-bool retire(uint64_t handle, uint32_t reason) noexcept;
-// The same, and waits for the finalizer. Errors: STALE another call has ended it, and that end is waited for; DEADLOCK.
+// Returns: false when it had ended already. only_new: or was started.
+bool retire(uint64_t handle, uint32_t reason, bool only_new = false) noexcept;
+// The same, and waits for the finalizer. Errors: STALE another call has ended it, and that end is waited for; DEADLOCK;
+// STATE a job that was started.
 torque_err retire_and_wait(uint64_t handle, uint32_t reason) noexcept;
 // For a holder or child of a retired source that gives it up.
 void drop(Slot &s) noexcept;
@@ -86,6 +87,7 @@ bool run_strand(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_child(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_stream(Turn &, Slot &, uint64_t, uint32_t) noexcept;  // the stream room's, as end_stream() is
+bool run_job(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
@@ -114,5 +116,6 @@ void free_listener(Context &context, Slot &s) noexcept;
 void end_acceptor(Slot &s) noexcept;
 
 void end_stream(Context &context, Slot &s, uint32_t reason) noexcept;  // tells its end, and frees what it had
+void end_job(Context &context, Slot &s) noexcept;  // tells what was not told
 
 }  // namespace torque

@@ -15,13 +15,6 @@ constinit Mutex spawn_mask_lock;
 constinit bool spawn_mask_known = false;
 constinit sigset_t spawn_mask = {};
 
-void block_signals(sigset_t *before) noexcept {
-  sigset_t set;
-  sigfillset(&set);
-  remove_fault_signals(&set);
-  pthread_sigmask(SIG_SETMASK, &set, before);
-}
-
 // One worker's share of the cache that its domain shares, and never more than fits a page (paper, section 3.2).
 uint32_t window_for(const Topology::Domain &d) noexcept {
   uint64_t bytes = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
@@ -33,6 +26,13 @@ uint32_t window_for(const Topology::Domain &d) noexcept {
 
 void remove_fault_signals(sigset_t *set) noexcept {
   for (const int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT}) sigdelset(set, s);
+}
+
+void block_signals(sigset_t *before) noexcept {
+  sigset_t set;
+  sigfillset(&set);
+  remove_fault_signals(&set);
+  pthread_sigmask(SIG_SETMASK, &set, before);
 }
 
 void remember_spawn_mask() noexcept {

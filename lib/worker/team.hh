@@ -68,6 +68,8 @@ class Team {
 
 // Signals that faults raise: they must reach the thread that made the fault.
 void remove_fault_signals(sigset_t *set) noexcept;
+// All but those, as every thread of ours has them.
+void block_signals(sigset_t *before) noexcept;
 
 // The signal mask of the process before the first worker: what children should get.
 void remember_spawn_mask() noexcept;

@@ -380,6 +380,26 @@ static void strands(struct fixture *f) {
   AWAIT(f, calls == 40);
 }
 
+static int64_t offloaded(void *arg) {
+  (void)arg;
+  return 7;
+}
+
+static void on_done(torque_source job, torque_err err, int64_t result, void *arg) {
+  (void)job;
+  if (!err && result == 7) atomic_fetch_add((_Atomic uint32_t *)arg, 1);
+}
+
+static void offloads(struct fixture *f) {
+  torque_source s;
+  atomic_store(&received[0], 0);
+  for (uint32_t i = 0; i < 30; i++) TRY(torque_offload(f->ctx, offloaded, on_done, counter_of(0), NULL));
+  TRY(torque_event_add(f->ctx, 0, again_and_again, counter_of(1), &s));
+  no_blame();
+  for (uint32_t i = 0; i < 10; i++) TRY(torque_offload_source(s, offloaded, on_done, counter_of(0), NULL));
+  AWAIT(f, received[0] == 40);
+}
+
 static void sources_end_with_the_context(struct fixture *f) {
   int fd[PAIRS][2];
   torque_source s;
@@ -450,6 +470,7 @@ SWEEP(children)
 SWEEP(listeners)
 SWEEP(posts)
 SWEEP(strands)
+SWEEP(offloads)
 SWEEP(sources_end_with_the_context)
 
 #define SWEPT(scenario) \
@@ -465,8 +486,8 @@ static int up(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(reinit_after_fork), SWEPT(open_and_close), SWEPT(messages), SWEPT(timers),
-      SWEPT(children), SWEPT(signals),                      SWEPT(listeners),      SWEPT(posts),    SWEPT(strands),
-      SWEPT(sources_end_with_the_context),
+      SWEPT(children),                     SWEPT(signals),        SWEPT(listeners), SWEPT(posts),
+      SWEPT(strands),                      SWEPT(offloads),       SWEPT(sources_end_with_the_context),
   };
   return cmocka_run_group_tests(tests, up, NULL);
 }

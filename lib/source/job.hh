@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A job: work that somebody else does (a helper thread, or the kernel), and that is told as an event, once, whatever
+// becomes of it. Its source is made like any other, started when the work is handed over, activated when that is done,
+// and ends with its callback. A started job cannot be removed, only cancelled.
+#pragma once
+
+#include "libtorque/offload.h"
+#include "source/source.hh"
+
+namespace torque {
+
+struct Job {
+  enum class Where : uint8_t {
+    nowhere,  // not started
+    queued,   // nobody has begun it
+    running,  // a helper has it, or the kernel
+    done,     // its source is activated
+  };
+
+  // Constant from start to end.
+  torque_source handle = 0;
+  torque_offload_done_fn *done = nullptr;
+  void (*work)(Job &) noexcept = nullptr;  // on a helper: sets err and result
+  torque_offload_fn *fn = nullptr;         // offloaded work
+  // File operations.
+  uint8_t operation = 0;
+  int fd = -1;
+  void *buffer = nullptr;
+  size_t size = 0;
+  uint64_t offset = 0;
+
+  // Who does the work, under its lock.
+  Where where = Where::nowhere;
+  bool cancelled = false;  // somebody has asked
+  Job *prev = nullptr;
+  Job *next = nullptr;
+
+  // Written before the source is activated, read by its callback.
+  torque_err err = TORQUE_ERR_NONE;
+  int64_t result = 0;
+
+  // Whoever runs the source, or finishes it.
+  bool told = false;
+};
+
+// First in, first out, and out of the middle. Guarded by its owner's lock.
+class JobList {
+ public:
+  bool empty() const noexcept { return !head_; }
+  void push(Job &j) noexcept {
+    j.next = nullptr;
+    j.prev = tail_;
+    (tail_ ? tail_->next : head_) = &j;
+    tail_ = &j;
+  }
+  void unlink(Job &j) noexcept {
+    (j.prev ? j.prev->next : head_) = j.next;
+    (j.next ? j.next->prev : tail_) = j.prev;
+    j.next = j.prev = nullptr;
+  }
+  Job *pop() noexcept {
+    Job *j = head_;
+    if (j) unlink(*j);
+    return j;
+  }
+  void clear() noexcept { head_ = tail_ = nullptr; }
+
+ private:
+  Job *head_ = nullptr;
+  Job *tail_ = nullptr;
+};
+
+// A new job in state NEW; place as in Context::pick(). Errors: as create().
+torque_err make_job(Context &context, int32_t place, torque_offload_done_fn *done, void *arg, Job **ret) noexcept;
+inline Job &job_of(Slot &s) noexcept { return *static_cast<Job *>(ends(s).extra); }
+
+// The work is over: its callback runs soon. The job may be gone when this returns.
+// Requires: the lock of who does the work, so that no fork sees half of it.
+void complete(Job &j, torque_err err, int64_t result) noexcept;
+constexpr torque_err kCancelled = TORQUE_ERR_SYSCALL + ECANCELED;
+
+// The context is made to work in a child: what was under way is the parent's, and is told as cancelled here.
+void cancel_jobs_of_parent(Context &context) noexcept;
+// The context is given up in a child: nobody is told anything there.
+void free_jobs_of_parent(Context &context) noexcept;
+
+}  // namespace torque
