@@ -139,7 +139,10 @@ void run_again_later(Turn &t, Slot &s, uint32_t events) noexcept {
       if (ended) break;
       if (exchange(s, w, add_pending(with_state(w & ~AGAIN, POSTPONED), events) - kRunningOne)) break;
     }
-    if (!ended) d.postponed.push(s);
+    if (!ended) {
+      d.postponed.push(s);
+      if (&d != &t.domain) d.poke();  // a strand has brought it here; its own workers may sleep
+    }
   }
   if (ended) return drop(s);
   t.counters.add(Counter::postponed);

@@ -230,6 +230,54 @@ static void removed_while_it_waits_for_the_strand(void **state) {
   assert_int_equal(torque_source_remove_wait(source[0]), 0);
 }
 
+/* A worker of another domain, which has the strand, runs a source that asks for one more call: that one is its own
+ * domain's, and there everybody sleeps. */
+struct far_call {
+  struct turn turn;
+  _Atomic int calls;
+};
+
+static int32_t stay_in_strand(torque_source source, int32_t fd, uint32_t events, void *arg) {
+  (void)source, (void)fd, (void)events;
+  hold_strand(&((struct far_call *)arg)->turn);
+  return TORQUE_DONE;
+}
+
+static int32_t twice(torque_source source, int32_t fd, uint32_t events, void *arg) {
+  (void)source, (void)fd, (void)events;
+  return atomic_fetch_add(&((struct far_call *)arg)->calls, 1) == 0 ? TORQUE_AGAIN : TORQUE_DONE;
+}
+
+static void once_more_in_a_domain_that_sleeps(void **state) {
+  struct fixture *f = *state;
+  struct torque_strand *strand;
+  const uint32_t last = torque_ctx_domains(f->ctx) - 1;
+  assert_int_equal(torque_strand_new(f->ctx, &strand), 0);
+  for (int round = 0; round < 50; round++) {
+    struct far_call *c = fixture_take(f, sizeof *c);
+    torque_source holder, other;
+    const uint64_t waits = stat_total(f->ctx, "strand_waits");
+    assert_int_equal(torque_event_new(f->ctx, 0, stay_in_strand, c, &holder), 0);
+    assert_int_equal(torque_event_new(f->ctx, 0, twice, c, &other), 0);
+    assert_int_equal(torque_source_set_strand(holder, strand), 0);
+    assert_int_equal(torque_source_set_strand(other, strand), 0);
+    assert_int_equal(torque_source_set_placement(holder, 0), 0);
+    assert_int_equal(torque_source_set_placement(other, (int32_t)last), 0);
+    assert_int_equal(torque_source_start(holder), 0);
+    assert_int_equal(torque_source_start(other), 0);
+    assert_int_equal(torque_trigger(holder, TORQUE_READ), 0);
+    AWAIT(f, c->turn.reached);
+    assert_int_equal(torque_trigger(other, TORQUE_READ), 0);
+    AWAIT(f, stat_total(f->ctx, "strand_waits") == waits + 1);
+    for (int i = 0; i < 5; i++) nap();
+    atomic_store(&c->turn.open, 1);
+    AWAIT(f, c->calls == 2);
+    assert_int_equal(torque_source_remove_wait(holder), 0);
+    assert_int_equal(torque_source_remove_wait(other), 0);
+  }
+  torque_strand_free(strand);
+}
+
 static void work_posted_to_a_source_runs_in_its_strand(void **state) {
   struct fixture *f = *state;
   torque_source sources[STREAMS + TIMERS];
@@ -282,6 +330,8 @@ int main(void) {
       ON(shared, nothing_overlaps_and_nothing_is_lost),
       ON_EVERY(freed_while_in_use),
       ON_THREADED(removed_while_it_waits_for_the_strand),
+      ON(synthetic, once_more_in_a_domain_that_sleeps),
+      ON(oneshot, once_more_in_a_domain_that_sleeps),
       ON_EVERY(work_posted_to_a_source_runs_in_its_strand),
       ON_EVERY(a_context_stops_with_strands_in_use),
       ON_EVERY(wrong_use),
