@@ -11,6 +11,7 @@
 #include <libtorque/child.h>
 #include <libtorque/config.h>
 #include <libtorque/context.h>
+#include <libtorque/datagram.h>
 #include <libtorque/deadlines.h>
 #include <libtorque/error.h>
 #include <libtorque/layer.h>

@@ -3,9 +3,10 @@
 // and without one a lock may stand in static storage.
 //
 // Order (a thread that holds one may take only a later one; nothing here is held while a callback runs):
-//   registry (all contexts) -> team -> helpers -> signal hub -> descriptor entry -> strand -> domain's slots -> directory -> timers
-//   -> postponed list -> posted work -> waiters
-// A fork takes all but the strands', domain by domain, and the directory's after them: nothing is taken inside of that.
+//   registry (all contexts) -> team -> helpers -> signal hub -> datagram port -> descriptor entry -> strand
+//   -> domain's slots -> directory -> timers -> postponed list -> posted work -> waiters
+// A fork takes all but the strands' and the ports', domain by domain, and the directory's after them: nothing is taken
+// inside of that.
 #pragma once
 
 #include <atomic>
@@ -26,6 +27,10 @@ class CAPABILITY("mutex") Mutex {
   void lock() noexcept ACQUIRE() {
     uint32_t free = 0;
     if (!word_.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) wait();
+  }
+  bool try_lock() noexcept TRY_ACQUIRE(true) {
+    uint32_t free = 0;
+    return word_.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed);
   }
   void unlock() noexcept RELEASE() {
     if (word_.exchange(0, std::memory_order_seq_cst) == 2) word_.notify_one();  // before it looks for waiters

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "queue/queue.hh"
+#include "source/batch_pool.hh"
 #include "source/posted.hh"
 #include "source/postponed.hh"
 #include "source/slots.hh"
@@ -18,7 +19,7 @@ class Domain {
  public:
   Domain(Context &owner, const Alloc &alloc, uint32_t number, uint32_t worker_count, bool driven) noexcept
       : context(owner), index(number), workers(worker_count), slots(alloc, *this), timers(alloc, worker_count > 1),
-        posted(alloc), sleepers_(driven ? 1 : 0), alloc_(alloc) {}
+        posted(alloc), batches(alloc, worker_count), sleepers_(driven ? 1 : 0), alloc_(alloc) {}
   ~Domain();
   Domain(const Domain &) = delete;
   Domain &operator=(const Domain &) = delete;
@@ -40,6 +41,7 @@ class Domain {
   Timers timers;
   Postponed postponed;
   Posted posted;
+  BatchPool batches;
   Counters outside;  // what threads that are not workers do here
 
   // After publishing work (in seq_cst order): wakes one sleeper if there is one and none is being woken already.

@@ -29,6 +29,8 @@ enum class Kind : uint8_t {
   child,     // a process, by its descriptor
   stream,    // a descriptor that the library reads and writes
   job,       // work that is done elsewhere
+  datagram,   // a datagram socket that the library reads and writes
+  datagrams,  // what the caller holds of several: never fires; runs while they exist
 };
 
 // Slot::traits

@@ -35,9 +35,9 @@ class Finishing {
 };
 
 constexpr Run kRun[] = {  // by Kind
-    run_fd,       run_fd,     run_timer, run_signal, nullptr,
-    run_acceptor, run_strand, run_hub,   run_child,  run_stream,
-    run_job,
+    run_fd,       run_fd,       run_timer, run_signal, nullptr,
+    run_acceptor, run_strand,   run_hub,   run_child,  run_stream,
+    run_job,      run_datagram, nullptr,
 };
 
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
@@ -67,6 +67,7 @@ void finish(Slot &s, uint64_t w) noexcept {
   if (kind == Kind::signal) free_signal(context, s);
   if (kind == Kind::acceptor) end_acceptor(s);
   if (kind == Kind::job) end_job(context, s);
+  if (kind == Kind::datagram) end_port(context, s);
   Strand *strand = ends(s).strand.get();
   if (auto *final = ends(s).final) {
     const Finishing finishing(handle);
@@ -77,6 +78,7 @@ void finish(Slot &s, uint64_t w) noexcept {
     end_stream(context, s, reason(w));
   }
   if (kind == Kind::listener) free_listener(context, s);
+  if (kind == Kind::datagrams) free_group(context, s);
   if (strand) strand->unref();
   const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
   d.load.fetch_sub(1, std::memory_order_relaxed);
@@ -90,7 +92,8 @@ void dismantle(const Seen &v, uint64_t handle) noexcept {
   switch (v.kind) {
     case Kind::fd:
     case Kind::hub:
-    case Kind::child: detach_fd(v, handle); break;
+    case Kind::child:
+    case Kind::datagram: detach_fd(v, handle); break;
     case Kind::acceptor:
     case Kind::stream:
       detach_fd(v, handle);
@@ -99,6 +102,7 @@ void dismantle(const Seen &v, uint64_t handle) noexcept {
     case Kind::timer: timers_of(*v.slot).forget(*v.slot); break;
     case Kind::signal: end_signal(*v.slot); break;
     case Kind::listener: end_listener(*v.slot); break;
+    case Kind::datagrams: end_group(*v.slot); break;
     case Kind::event:
     case Kind::strand:
     case Kind::job: break;

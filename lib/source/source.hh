@@ -88,12 +88,13 @@ bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_child(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_stream(Turn &, Slot &, uint64_t, uint32_t) noexcept;  // the stream room's, as end_stream() is
 bool run_job(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_datagram(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
 // Kinds whose slot names a descriptor that the queue watches (the process's own hub is made anew apart from them).
 constexpr bool watches_descriptor(Kind k) noexcept {
-  return k == Kind::fd || k == Kind::acceptor || k == Kind::child || k == Kind::stream;
+  return k == Kind::fd || k == Kind::acceptor || k == Kind::child || k == Kind::stream || k == Kind::datagram;
 }
 void detach_fd(const Seen &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
 void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept;
@@ -117,5 +118,11 @@ void end_acceptor(Slot &s) noexcept;
 
 void end_stream(Context &context, Slot &s, uint32_t reason) noexcept;  // tells its end, and frees what it had
 void end_job(Context &context, Slot &s) noexcept;  // tells what was not told
+torque_err start_port(Context &context, Slot &s, uint64_t handle) noexcept;
+torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept;
+void end_port(Context &context, Slot &s) noexcept;
+void end_group(Slot &s) noexcept;
+void free_group(Context &context, Slot &s) noexcept;
+torque_err reattach_port(Slot &s, uint64_t handle) noexcept;  // after a fork
 
 }  // namespace torque

@@ -9,6 +9,8 @@
 #include "source/slot.hh"
 #include "stats/stats.hh"
 
+struct torque_datagrams;
+
 namespace torque {
 
 class Context;
@@ -34,6 +36,7 @@ struct Turn {
   uint64_t began = 0;      // monotonic ns at which events were in hand
   uint64_t current = 0;    // handle of the source whose callback runs, 0: none
   Strand *strand = nullptr;  // in which it runs
+  torque_datagrams *batch = nullptr;  // what it is told, when its source is a datagram socket
   bool postpone = false;   // torque_postpone() was called in it
   bool spread = false;     // sources made by the callback under way go to other domains by default
 };

@@ -61,6 +61,15 @@ FAULTS_CALL(int, listen, FAULT_ENOMEM, -1, (int fd, int backlog), (fd, backlog))
 FAULTS_CALL(int, getsockname, FAULT_ENOMEM, -1, (int fd, __SOCKADDR_ARG addr, socklen_t *restrict size), (fd, addr, size))
 FAULTS_CALL(int, accept4, FAULT_EMFILE | FAULT_ENOMEM | FAULT_EINTR, -1,
             (int fd, __SOCKADDR_ARG addr, socklen_t *restrict size, int flags), (fd, addr, size, flags))
+FAULTS_CALL(int, getsockopt, FAULT_ENOMEM, -1, (int fd, int level, int name, void *restrict value, socklen_t *restrict size),
+            (fd, level, name, value, size))
+FAULTS_CALL(int, recvmmsg, FAULT_ENOMEM | FAULT_EINTR, -1,
+            (int fd, struct mmsghdr *messages, unsigned int count, int flags, struct timespec *timeout),
+            (fd, messages, count, flags, timeout))
+FAULTS_CALL(int, sendmmsg, FAULT_ENOMEM | FAULT_EINTR, -1,
+            (int fd, struct mmsghdr *messages, unsigned int count, int flags), (fd, messages, count, flags))
+FAULTS_CALL(ssize_t, sendmsg, FAULT_ENOMEM | FAULT_EINTR, -1, (int fd, const struct msghdr *message, int flags),
+            (fd, message, flags))
 FAULTS_CALL(int, epoll_wait, FAULT_EINTR, -1, (int epoll, struct epoll_event *events, int max, int timeout),
             (epoll, events, max, timeout))
 FAULTS_CALL(int, epoll_pwait2, FAULT_EINTR, -1,

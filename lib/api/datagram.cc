@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "libtorque/datagram.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "api/handle.hh"
+#include "base/syscall.hh"
+#include "source/datagram.hh"
+
+using namespace torque;
+
+namespace {
+
+constexpr uint32_t kSocketFlags =
+    TORQUE_DATAGRAM_GRO | TORQUE_DATAGRAM_NO_GSO | TORQUE_DATAGRAM_LOCAL | TORQUE_DATAGRAM_CLASS;
+
+// A duplicate of a datagram socket.
+torque_err duplicate(int fd, Fd *ret) noexcept {
+  int type;
+  socklen_t len = sizeof type;
+  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0) return last_error();
+  if (type != SOCK_DGRAM) return TORQUE_ERR_INVAL;
+  *ret = Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  return *ret ? TORQUE_ERR_NONE : last_error();
+}
+
+// Before the start only.
+template <class F>
+torque_err change_setup(torque_source source, F change) noexcept {
+  Seen v;
+  if (!hold(source, &v)) return TORQUE_ERR_STALE;
+  DatagramSetup *setup = setup_of(*v.slot, v.kind);
+  torque_err err = TORQUE_ERR_NONE;
+  if (!setup) err = TORQUE_ERR_KIND;
+  else if (word::state(v.word) != word::NEW) err = TORQUE_ERR_STATE;
+  else change(*setup);
+  drop(*v.slot);
+  return err;
+}
+
+const Datagram *find(const torque_datagrams *b, uint32_t i) noexcept {
+  return b && b->has(i) ? &b->datagram[i] : nullptr;
+}
+
+const Failures::Failure *find_failure(const torque_datagrams *b, uint32_t i) noexcept {
+  return b && i < b->failures->listed ? &b->failures->list[i] : nullptr;
+}
+
+const void *answer(const void *addr, uint32_t len, uint32_t *ret_addrlen) noexcept {
+  if (ret_addrlen) *ret_addrlen = len;
+  return len ? addr : nullptr;
+}
+
+}  // namespace
+
+extern "C" {
+
+torque_err torque_datagram_new(struct torque_ctx *ctx, int32_t fd, uint32_t flags, torque_datagram_fn *fn, void *arg,
+                               torque_source *ret_source) {
+  if (!ctx || fd < 0 || (flags & ~kSocketFlags) || !fn || !ret_source) return TORQUE_ERR_INVAL;
+  Fd own;
+  if (const torque_err err = duplicate(fd, &own)) return err;
+  DatagramSetup setup;
+  setup.fn = fn;
+  setup.arg = arg;
+  setup.flags = flags;
+  setup.fd = own.get();
+  Slot *s;
+  if (const torque_err err = make_port(ctx->core, setup, &s)) return err;
+  (void)own.release();
+  *ret_source = handle_of(*s);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_datagram_add(struct torque_ctx *ctx, int32_t fd, uint32_t flags, torque_datagram_fn *fn, void *arg,
+                               torque_source *ret_source) {
+  if (!ret_source) return TORQUE_ERR_INVAL;
+  torque_source source;
+  const torque_err err = torque_datagram_new(ctx, fd, flags, fn, arg, &source);
+  return err ? err : start_or_undo(source, ret_source);
+}
+
+torque_err torque_datagram_bind_new(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, uint32_t flags,
+                                    torque_datagram_fn *fn, void *arg, torque_source *ret_source) {
+  if (!ctx || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage) || !fn || !ret_source ||
+      (flags & ~(kSocketFlags | TORQUE_DATAGRAM_REUSEPORT))) {
+    return TORQUE_ERR_INVAL;
+  }
+  DatagramSetup setup;
+  setup.fn = fn;
+  setup.arg = arg;
+  setup.flags = flags;
+  setup.address_len = addrlen;
+  std::memcpy(&setup.address, addr, addrlen);
+  Slot *s;
+  if (const torque_err err = make_port(ctx->core, setup, &s)) return err;
+  *ret_source = handle_of(*s);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_datagram_bind_add(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, uint32_t flags,
+                                    torque_datagram_fn *fn, void *arg, torque_source *ret_source) {
+  if (!ret_source) return TORQUE_ERR_INVAL;
+  torque_source source;
+  const torque_err err = torque_datagram_bind_new(ctx, addr, addrlen, flags, fn, arg, &source);
+  return err ? err : start_or_undo(source, ret_source);
+}
+
+torque_err torque_datagram_set_size(torque_source source, uint32_t size) {
+  if (size == 0 || size > kSizeMax) return TORQUE_ERR_INVAL;
+  return change_setup(source, [size](DatagramSetup &s) { s.size = size; });
+}
+
+torque_err torque_datagram_set_queue(torque_source source, uint64_t limit) {
+  if (limit == 0) return TORQUE_ERR_INVAL;
+  return change_setup(source, [limit](DatagramSetup &s) { s.limit = limit; });
+}
+
+torque_err torque_datagram_address(torque_source source, void *addr, uint32_t size, uint32_t *ret_addrlen) {
+  if (!ret_addrlen || (size && !addr)) return TORQUE_ERR_INVAL;
+  Seen v;
+  if (const torque_err err = hold_port(source, &v)) return err;
+  sockaddr_storage address;
+  socklen_t len = sizeof address;
+  const int failed = ::getsockname(v.slot->fd.get(), reinterpret_cast<sockaddr *>(&address), &len);
+  const torque_err err = failed ? last_error() : TORQUE_ERR_NONE;
+  drop(*v.slot);
+  if (err) return err;
+  if (size) std::memcpy(addr, &address, std::min<size_t>(size, std::min<size_t>(len, sizeof address)));
+  *ret_addrlen = len;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_datagram_send(torque_source source, const void *addr, uint32_t addrlen, const void *data,
+                                uint32_t size) {
+  if ((addrlen && !addr) || addrlen > sizeof(sockaddr_storage) || (size && !data)) return TORQUE_ERR_INVAL;
+  return send_datagram(source, addr, addrlen, data, size);
+}
+
+torque_err torque_datagram_queued(torque_source source, uint64_t *ret_bytes) {
+  if (!ret_bytes) return TORQUE_ERR_INVAL;
+  return bytes_waiting(source, ret_bytes);
+}
+
+uint32_t torque_datagrams_count(const struct torque_datagrams *batch) { return batch ? batch->count : 0; }
+
+const void *torque_datagrams_data(const struct torque_datagrams *batch, uint32_t i) {
+  const Datagram *d = find(batch, i);
+  return d ? d->data : nullptr;
+}
+
+uint32_t torque_datagrams_size(const struct torque_datagrams *batch, uint32_t i) {
+  const Datagram *d = find(batch, i);
+  return d ? d->size : 0;
+}
+
+uint32_t torque_datagrams_full_size(const struct torque_datagrams *batch, uint32_t i) {
+  const Datagram *d = find(batch, i);
+  if (!d) return 0;
+  return batch->message[d->message].segment ? d->size : batch->header[d->message].msg_len;
+}
+
+const void *torque_datagrams_peer(const struct torque_datagrams *batch, uint32_t i, uint32_t *ret_addrlen) {
+  const Datagram *d = find(batch, i);
+  return answer(d ? &batch->name[d->message] : nullptr, d ? batch->header[d->message].msg_hdr.msg_namelen : 0,
+                ret_addrlen);
+}
+
+const void *torque_datagrams_local(const struct torque_datagrams *batch, uint32_t i, uint32_t *ret_addrlen) {
+  const Datagram *d = find(batch, i);
+  const bool asked = d && (batch->port->setup.flags & TORQUE_DATAGRAM_LOCAL);
+  return answer(asked ? &batch->message[d->message].local : nullptr, asked ? batch->message[d->message].local_len : 0,
+                ret_addrlen);
+}
+
+int32_t torque_datagrams_class(const struct torque_datagrams *batch, uint32_t i) {
+  const Datagram *d = find(batch, i);
+  const bool asked = d && (batch->port->setup.flags & TORQUE_DATAGRAM_CLASS);
+  return asked ? batch->message[d->message].traffic_class : -1;
+}
+
+torque_err torque_datagrams_reply(struct torque_datagrams *batch, uint32_t i, const void *data, uint32_t size) {
+  if (!find(batch, i) || (size && !data)) return TORQUE_ERR_INVAL;
+  return reply_datagram(*batch, i, data, size);
+}
+
+torque_err torque_datagrams_error(const struct torque_datagrams *batch) { return batch ? batch->error : 0; }
+int32_t torque_datagrams_has_room(const struct torque_datagrams *batch) { return batch && batch->room; }
+
+uint64_t torque_datagrams_failed(const struct torque_datagrams *batch) { return batch ? batch->failures->count : 0; }
+
+torque_err torque_datagrams_failure(const struct torque_datagrams *batch, uint32_t i) {
+  const Failures::Failure *f = find_failure(batch, i);
+  return f ? f->err : 0;
+}
+
+uint32_t torque_datagrams_failure_size(const struct torque_datagrams *batch, uint32_t i) {
+  const Failures::Failure *f = find_failure(batch, i);
+  return f ? f->size : 0;
+}
+
+const void *torque_datagrams_failure_peer(const struct torque_datagrams *batch, uint32_t i, uint32_t *ret_addrlen) {
+  const Failures::Failure *f = find_failure(batch, i);
+  return answer(f ? &f->peer : nullptr, f ? f->peer_len : 0, ret_addrlen);
+}
+
+}  // extern "C"
