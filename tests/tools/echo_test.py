@@ -18,7 +18,7 @@ import time
 
 ECHO = sys.argv[1]
 PATIENCE = 60  # seconds until something that should happen is given up; never a measure
-SUMMARY = re.compile(r"^served (\d+) connections, (\d+) bytes; (\d+) events from (\d+) system waits", re.M)
+SUMMARY = re.compile(r"^served (\d+) (?:connections|datagrams), (\d+) bytes; (\d+) events from (\d+) system waits", re.M)
 
 
 def expect(condition, what):
@@ -67,6 +67,13 @@ class Server:
         peer = socket.socket(socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET)
         if receive_buffer:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        peer.settimeout(PATIENCE)
+        peer.connect(self.address)
+        return peer
+
+    def visit(self):
+        """The same for datagrams."""
+        peer = socket.socket(socket.AF_INET6 if ":" in self.address[0] else socket.AF_INET, socket.SOCK_DGRAM)
         peer.settimeout(PATIENCE)
         peer.connect(self.address)
         return peer
@@ -282,7 +289,8 @@ def run(*arguments):
 def bad_options_are_refused():
     for arguments in (["-p", "65536"], ["-p", "x"], ["-p", ""], ["-p", "-1"], ["-t", "4097"], ["-t", "two"], ["-p"],
                       ["--sharing", "nothing"], ["--listen", "all"], ["--bind", "nowhere"], ["--bind", ""], ["--nothing"],
-                      ["-x"], ["argument"], ["--driven", "-t", "2"]):
+                      ["-x"], ["argument"], ["--driven", "-t", "2"], ["--udp", "--recheck"],
+                      ["-u", "--listen", "exclusive"]):
         done = run(*arguments)
         expect(done.returncode == 2, f"{arguments}: status {done.returncode}")
         expect(done.stderr and not done.stdout, f"{arguments}: {done.stdout!r}, {done.stderr!r}")
@@ -331,6 +339,81 @@ def other_addresses():
         exchange_all(server, 3)
 
 
+def datagrams_come_back(*options):
+    """Twenty peers, with few under way at a time, so that no buffer runs over: each gets its own back, in order."""
+    total = size_of_all = 0
+    with Server("--udp", *options) as server:
+        peers = [server.visit() for _ in range(20)]
+        for turn in range(50):
+            rng = random.Random(turn)
+            for n, peer in enumerate(peers):
+                sizes = [rng.choice((0, 1, 100, 100, 100, 1400, 1472, 9000)) for _ in range(rng.randrange(1, 5))]
+                data = [noise(size, turn * 1000 + n * 10 + i) for i, size in enumerate(sizes)]
+                for one in data:
+                    peer.send(one)
+                for one in data:
+                    expect(peer.recv(1 << 16) == one, "something else came back")
+                total, size_of_all = total + len(data), size_of_all + sum(sizes)
+        with server.visit() as peer:
+            for size in (0, 1, 65507):
+                peer.send(noise(size))
+                expect(peer.recv(1 << 17) == noise(size), f"not the {size} bytes that were sent")
+                total, size_of_all = total + 1, size_of_all + size
+        for peer in peers:
+            peer.close()
+    expect("served" in server.output and "datagrams," in server.output, server.output)
+    expect(server.total(1) == total, f"{server.total(1)} datagrams counted, {total} sent")
+    expect(server.total(2) == size_of_all, f"{server.total(2)} bytes counted, {size_of_all} sent")
+
+
+def datagrams_after_a_peer_has_gone(*options):
+    """What cannot be delivered concerns nobody else."""
+    with Server("--udp", *options) as server:
+        for n in range(50):
+            gone = server.visit()
+            gone.send(b"for nobody")
+            gone.close()
+            with server.visit() as peer:
+                peer.send(b"still here")
+                expect(peer.recv(100) == b"still here", "echo")
+
+
+def datagrams_from_the_address_they_were_sent_to():
+    with Server("--udp", "--bind", "0.0.0.0") as server:
+        for address in ("127.0.0.1", "127.0.0.2", "127.3.2.1"):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+                peer.settimeout(PATIENCE)
+                peer.sendto(b"x", (address, server.address[1]))
+                expect(peer.recvfrom(10) == (b"x", (address, server.address[1])), "from elsewhere")
+
+
+def datagrams_over_ipv6():
+    if not os.path.exists("/proc/net/if_inet6") or "lo" not in open("/proc/net/if_inet6").read():
+        return
+    datagrams_come_back("--bind", "::1")
+
+
+def a_line_each_second_of_datagrams(*options):
+    with Server("--udp", "--stats", *options) as server:
+        with server.visit() as peer:
+            for _ in range(5):
+                peer.send(b"x" * 200)
+                peer.recv(1000)
+            until(lambda: server.output.count("datagrams ") >= 2, "no lines")
+    lines = re.findall(r"^datagrams (\d+) \((\d+) new\)  bytes/s (\d+)  requests/s \d+  events/wait [\d.]+  "
+                       r"sleeps \d+  stale \d+$", server.output, re.M)
+    expect(sum(int(new) for _, new, _ in lines) == 5, f"the datagrams are not in {server.output!r}")
+    expect(sum(int(b) for _, _, b in lines) == 1000, f"the bytes are not in {server.output!r}")
+
+
+def a_port_in_use_by_datagrams_is_a_failure():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        for options in ([], ["--driven"], ["-t", "4", "--sharing", "thread"]):
+            done = run("--udp", "-p", str(taken.getsockname()[1]), *options)
+            expect(done.returncode == 1 and "in use" in done.stderr, f"{options}: {done.returncode}, {done.stderr!r}")
+
+
 MANY = ("-t", "8", "--sharing", "thread")
 CASES = [
     (two_hundred_at_once,), (two_hundred_at_once, "--driven"), (two_hundred_at_once, *MANY),
@@ -353,6 +436,13 @@ CASES = [
     (a_line_each_second,), (a_line_each_second, "--driven"), (a_line_for_each_domain,),
     (bad_options_are_refused,), (help_and_version,), (a_port_in_use_is_a_failure,),
     (a_first_line_that_cannot_be_written_is_a_failure,), (other_addresses,),
+    (datagrams_come_back,), (datagrams_come_back, "--driven"), (datagrams_come_back, *MANY),
+    (datagrams_come_back, "--oneshot"), (datagrams_come_back, *MANY, "--listen", "shared"),
+    (datagrams_come_back, "-t", "4", "--sharing", "machine"), (datagrams_come_back, "--listen", "reuseport"),
+    (datagrams_after_a_peer_has_gone,), (datagrams_after_a_peer_has_gone, *MANY),
+    (datagrams_from_the_address_they_were_sent_to,), (datagrams_over_ipv6,),
+    (a_line_each_second_of_datagrams,), (a_line_each_second_of_datagrams, "--driven"),
+    (a_port_in_use_by_datagrams_is_a_failure,),
     (connections_wait_when_descriptors_run_out,), (connections_wait_when_descriptors_run_out, "--driven"),
 ]
 

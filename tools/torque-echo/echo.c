@@ -114,6 +114,27 @@ static void on_accept(torque_source listener, int32_t fd, const void *addr, uint
   wait_for_data(arg, fd);
 }
 
+/* ---- Datagrams ---- */
+
+/* What cannot be sent back (the peer's errors, or far too much waits) is lost, as datagrams may be. */
+static void on_datagrams(torque_source source, struct torque_datagrams *batch, void *arg) {
+  (void)source;
+  struct server *s = arg;
+  uint64_t bytes = 0;
+  for (uint32_t i = 0; i < torque_datagrams_count(batch); i++) {
+    const uint32_t size = torque_datagrams_size(batch, i);
+    if (!torque_datagrams_reply(batch, i, torque_datagrams_data(batch, i), size)) bytes += size;
+  }
+  count(&tally(s)->bytes, bytes);
+}
+
+static uint32_t datagram_flags(const struct server *s) {
+  uint32_t policy = s->options->listen;
+  if (policy == TORQUE_LISTEN_DEFAULT && torque_ctx_domains(s->ctx) > 1) policy = TORQUE_LISTEN_REUSEPORT;
+  return TORQUE_DATAGRAM_GRO | TORQUE_DATAGRAM_LOCAL |
+         (policy == TORQUE_LISTEN_REUSEPORT ? (uint32_t)TORQUE_DATAGRAM_REUSEPORT : 0);
+}
+
 /* ---- The whole ---- */
 
 static torque_err make_context(struct server *s) {
@@ -141,7 +162,11 @@ static torque_err make_tallies(struct server *s) {
 
 static torque_err listen_on(struct server *s, const struct addrinfo *where, torque_source *ret_listener) {
   torque_err err =
-      torque_listen_new(s->ctx, where->ai_addr, where->ai_addrlen, 0, s->options->listen, on_accept, s, ret_listener);
+      s->options->udp
+          ? torque_datagram_bind_new(s->ctx, where->ai_addr, where->ai_addrlen, datagram_flags(s), on_datagrams, s,
+                                     ret_listener)
+          : torque_listen_new(s->ctx, where->ai_addr, where->ai_addrlen, 0, s->options->listen, on_accept, s,
+                              ret_listener);
   if (!err) err = torque_source_set_finalizer(*ret_listener, report_all);
   return err ? err : torque_source_start(*ret_listener);
 }
@@ -162,11 +187,12 @@ static torque_err report_seconds(struct server *s) {
   return torque_timer_add(s->ctx, 1000000000, 1000000000, 0, report_second, s, &source);
 }
 
-static torque_err say_where(torque_source listener) {
+static torque_err say_where(const struct server *s, torque_source listener) {
   struct sockaddr_storage where;
   uint32_t size;
   char host[INET6_ADDRSTRLEN + 16], port[8];
-  const torque_err err = torque_listen_address(listener, &where, sizeof where, &size);
+  const torque_err err = s->options->udp ? torque_datagram_address(listener, &where, sizeof where, &size)
+                                         : torque_listen_address(listener, &where, sizeof where, &size);
   if (err) return err;
   getnameinfo((struct sockaddr *)&where, size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
   printf(where.ss_family == AF_INET6 ? "listening on [%s]:%s\n" : "listening on %s:%s\n", host, port);
@@ -183,7 +209,7 @@ static bool start(struct server *s, const struct addrinfo *where) {
   if (!err && s->options->driven) what = "signals", err = watch_signals(s);
   if (!err) what = "listen", err = listen_on(s, where, &listener);
   if (!err && s->options->stats) what = "timer", err = report_seconds(s);
-  if (!err) what = "output", err = say_where(listener);
+  if (!err) what = "output", err = say_where(s, listener);
   if (err) fprintf(stderr, "torque-echo: %s: %s\n", what, torque_errstr(err));
   return s->serving = !err;
 }

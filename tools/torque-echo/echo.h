@@ -13,7 +13,7 @@ struct options {
   uint32_t threads; /* 0: as many as the library thinks right */
   uint32_t sharing; /* TORQUE_SHARE_* */
   uint32_t listen;  /* TORQUE_LISTEN_* */
-  bool stats, oneshot, recheck, driven, no_pin;
+  bool udp, stats, oneshot, recheck, driven, no_pin;
 };
 
 /* What one worker has done: written by it alone, so that no cache line travels, and read by anybody. */

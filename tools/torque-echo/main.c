@@ -12,10 +12,11 @@ enum { exit_usage = 2 };
 
 static const char usage_text[] =
     "usage: torque-echo [options]\n"
-    "Send back what comes over TCP, with all the cores of the machine, until SIGINT or SIGTERM.\n"
+    "Send back what comes over TCP or UDP, with all the cores of the machine, until SIGINT or SIGTERM.\n"
     "\n"
     "  -p, --port PORT        listen on PORT (4007; 0: a free one)\n"
     "  -b, --bind ADDR        listen on ADDR (127.0.0.1)\n"
+    "  -u, --udp              datagrams, not connections\n"
     "  -t, --threads N        N workers (0: one for each usable CPU)\n"
     "  -s, --sharing POLICY   which CPUs share an event queue: default, thread, core, l2, l3, node or machine\n"
     "  -l, --listen POLICY    how connections come to the queues: default, shared, exclusive or reuseport\n"
@@ -85,6 +86,7 @@ static int apply(struct command *c, int option, const char *value) {
   switch (option) {
     case 'p': c->port = value; return number(value, 65535) < 0 ? usage("not a port", value) : -1;
     case 'b': c->bind = value; return -1;
+    case 'u': o->udp = true; return -1;
     case 't': return set_number(&o->threads, number(value, 4096), "not a number of threads", value);
     case 's': return set_number(&o->sharing, choice(value, sharings), "not a sharing policy", value);
     case 'l': return set_number(&o->listen, choice(value, listens), "not a listen policy", value);
@@ -100,7 +102,8 @@ static int apply(struct command *c, int option, const char *value) {
 }
 
 static int resolve_and_serve(const struct command *c) {
-  const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM};
+  const struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+                                 .ai_socktype = c->options.udp ? SOCK_DGRAM : SOCK_STREAM};
   struct addrinfo *where;
   if (getaddrinfo(c->bind, c->port, &hints, &where)) return usage("not an address", c->bind);
   const int status = serve(&c->options, where);
@@ -111,6 +114,7 @@ static int resolve_and_serve(const struct command *c) {
 int main(int argc, char **argv) {
   static const struct option options[] = {{"port", required_argument, NULL, 'p'},
                                           {"bind", required_argument, NULL, 'b'},
+                                          {"udp", no_argument, NULL, 'u'},
                                           {"threads", required_argument, NULL, 't'},
                                           {"sharing", required_argument, NULL, 's'},
                                           {"listen", required_argument, NULL, 'l'},
@@ -124,11 +128,13 @@ int main(int argc, char **argv) {
                                           {NULL, 0, NULL, 0}};
   struct command c = {.bind = "127.0.0.1", .port = "4007"};
   int option;
-  while ((option = getopt_long(argc, argv, "p:b:t:s:l:hV", options, NULL)) != -1) {
+  while ((option = getopt_long(argc, argv, "p:b:ut:s:l:hV", options, NULL)) != -1) {
     const int status = apply(&c, option, optarg);
     if (status >= 0) return status;
   }
   if (optind < argc) return usage("unexpected argument", argv[optind]);
   if (c.options.driven && c.options.threads > 1) return usage("--driven has one thread", NULL);
+  if (c.options.udp && c.options.recheck) return usage("--recheck is for TCP", NULL);
+  if (c.options.udp && c.options.listen == TORQUE_LISTEN_EXCLUSIVE) return usage("--listen exclusive is for TCP", NULL);
   return resolve_and_serve(&c);
 }

@@ -5,8 +5,9 @@
 #include "echo.h"
 
 /* The library's counters that are shown, by name. */
-enum { ACCEPTED, CALLBACKS, EVENTS, WAITS, SLEEPS, STALE, counters };
-static const char *const names[counters] = {"accepted", "callbacks", "events", "waits", "sleeps", "stale"};
+enum { ACCEPTED, DATAGRAMS, CALLBACKS, EVENTS, WAITS, SLEEPS, STALE, counters };
+static const char *const names[counters] = {"accepted", "datagrams_received", "callbacks", "events",
+                                            "waits",    "sleeps",             "stale"};
 
 struct figures {
   uint64_t counter[counters];
@@ -74,8 +75,11 @@ void report_second(torque_source source, uint64_t expirations, void *arg) {
   const struct server *s = arg;
   const struct figures now = read_figures(s->ctx, all_domains), second = difference(&now, &before);
   const uint64_t bytes_now = bytes(s), gone = ended(s);
-  printf("connections %" PRIu64 " (%" PRIu64 " new)  bytes/s %" PRIu64 "  ", now.counter[ACCEPTED] - gone,
-         second.counter[ACCEPTED], bytes_now - bytes_before);
+  if (s->options->udp)
+    printf("datagrams %" PRIu64 " (%" PRIu64 " new)  ", now.counter[DATAGRAMS], second.counter[DATAGRAMS]);
+  else
+    printf("connections %" PRIu64 " (%" PRIu64 " new)  ", now.counter[ACCEPTED] - gone, second.counter[ACCEPTED]);
+  printf("bytes/s %" PRIu64 "  ", bytes_now - bytes_before);
   print_figures(&second);
   putchar('\n');
   print_domains(s->ctx);
@@ -89,8 +93,10 @@ void report_all(torque_source source, int32_t reason, void *arg) {
   const struct server *s = arg;
   if (!s->serving) return;
   const struct figures f = read_figures(s->ctx, all_domains);
-  printf("served %" PRIu64 " connections, %" PRIu64 " bytes; %" PRIu64 " events from %" PRIu64
-         " system waits, of which %" PRIu64 " slept\n",
-         f.counter[ACCEPTED], bytes(s), f.counter[EVENTS], f.counter[WAITS], f.counter[SLEEPS]);
+  const bool udp = s->options->udp;
+  printf("served %" PRIu64 " %s, %" PRIu64 " bytes; %" PRIu64 " events from %" PRIu64 " system waits, of which %" PRIu64
+         " slept\n",
+         f.counter[udp ? DATAGRAMS : ACCEPTED], udp ? "datagrams" : "connections", bytes(s), f.counter[EVENTS],
+         f.counter[WAITS], f.counter[SLEEPS]);
   fflush(stdout);
 }
