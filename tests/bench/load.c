@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <netinet/udp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -59,6 +60,7 @@ struct target {
 
 static struct {
 	unsigned connections, idle, size, rate, slice_ms;
+	unsigned datagram; /* 0: TCP; else the size of those that a request consists of */
 	double seconds, warmup;
 	bool text;
 } opt = {.connections = 400, .size = 64, .slice_ms = 50, .seconds = 5, .warmup = 0.5};
@@ -84,9 +86,18 @@ static int connect_to(uint16_t port)
 {
 	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, (opt.datagram ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		die("socket: %s", strerror(errno));
+	if (opt.datagram) {
+		/* A request of several leaves in one piece: what that costs is not the server's. */
+		int size = (int)opt.datagram;
+		if (opt.datagram < opt.size && setsockopt(fd, SOL_UDP, UDP_SEGMENT, &size, sizeof size) < 0)
+			die("UDP_SEGMENT: %s", strerror(errno));
+		if (connect(fd, (struct sockaddr *)&to, sizeof to) < 0)
+			die("connect to port %u: %s", port, strerror(errno));
+		return fd;
+	}
 	/* Reset at close: thousands of ports in TIME_WAIT would disturb the next run. */
 	struct linger linger = {.l_onoff = 1, .l_linger = 0};
 	int on = 1;
@@ -212,18 +223,20 @@ static bool take_reply(struct conn *c)
 		return false;
 	if (c->written < opt.size)
 		push_request(c);
-	ssize_t n = read(c->fd, reply, opt.size + 1);
-	if (n == 0)
-		die("the server closed connection %u", c->id);
-	if (n < 0) {
-		if (errno != EAGAIN)
-			die("read: %s", strerror(errno));
-		return false;
-	}
-	check_reply(c, c->have, (unsigned)n);
-	c->have += (uint32_t)n;
-	if (c->have < opt.size)
-		return false;
+	do {
+		ssize_t n = read(c->fd, reply, opt.size + 1);
+		if (n == 0)
+			die("the server closed connection %u", c->id);
+		if (n < 0) {
+			if (errno != EAGAIN)
+				die("read: %s", strerror(errno));
+			return false;
+		}
+		check_reply(c, c->have, (unsigned)n);
+		c->have += (uint32_t)n;
+		if (c->have < opt.size && !opt.datagram) /* less than there was room for */
+			return false;
+	} while (c->have < opt.size);
 	c->busy = false;
 	return true;
 }
@@ -454,6 +467,7 @@ __attribute__((noreturn)) static void usage(int status)
 	      "  -c N     active connections to each server (400)\n"
 	      "  -i N     idle connections to each server in addition (0)\n"
 	      "  -n BYTES size of a request, 8..65536 (64)\n"
+	      "  -u BYTES over UDP, in datagrams of this size: as many as make a request\n"
 	      "  -r RATE  requests per second in all; 0: as fast as the replies come (0)\n"
 	      "  -s SEC   measured seconds in all (5)\n"
 	      "  -w SEC   warm-up before (0.5)\n"
@@ -502,11 +516,12 @@ static void add_target(char *spec)
 static void parse(int argc, char **argv)
 {
 	int option;
-	while ((option = getopt(argc, argv, "c:i:n:r:s:w:S:th")) != -1) {
+	while ((option = getopt(argc, argv, "c:i:n:u:r:s:w:S:th")) != -1) {
 		switch (option) {
 		case 'c': opt.connections = number(optarg, 1, 19000); break;
 		case 'i': opt.idle = number(optarg, 0, 19000); break;
 		case 'n': opt.size = number(optarg, 8, SIZE_MAX_BYTES); break;
+		case 'u': opt.datagram = number(optarg, 8, 65507); break;
 		case 'r': opt.rate = number(optarg, 0, 10000000); break;
 		case 's': opt.seconds = duration(optarg); break;
 		case 'w': opt.warmup = duration(optarg); break;
@@ -518,7 +533,7 @@ static void parse(int argc, char **argv)
 	}
 	for (int i = optind; i < argc; i++)
 		add_target(argv[i]);
-	if (target_count == 0)
+	if (target_count == 0 || (opt.datagram && opt.idle))
 		usage(2);
 }
 

@@ -88,22 +88,46 @@ void peer_process_setup(void)
 	}
 }
 
-int peer_listen(const struct peer_options *options)
+static int open_bound(const struct peer_options *options, int type)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(options->port)};
-	socklen_t length = sizeof at;
 	int on = 1;
 	at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	peer_process_setup();
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		peer_die("socket");
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-	if (bind(fd, (struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 4096) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&at, &length) < 0)
-		peer_die("listen");
+	if (type == SOCK_STREAM)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+	if (bind(fd, (struct sockaddr *)&at, sizeof at) < 0)
+		peer_die("bind");
+	return fd;
+}
+
+static void say_port(int fd)
+{
+	struct sockaddr_in at;
+	socklen_t length = sizeof at;
+	if (getsockname(fd, (struct sockaddr *)&at, &length) < 0)
+		peer_die("getsockname");
 	printf("%u\n", ntohs(at.sin_port));
 	fflush(stdout);
+}
+
+int peer_listen(const struct peer_options *options)
+{
+	int fd = open_bound(options, SOCK_STREAM);
+	if (listen(fd, 4096) < 0)
+		peer_die("listen");
+	say_port(fd);
+	return fd;
+}
+
+int peer_bind(const struct peer_options *options)
+{
+	int fd = open_bound(options, SOCK_DGRAM), room = 4 << 20;
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+	say_port(fd);
 	return fd;
 }
 

@@ -35,6 +35,8 @@ enum peer_result { PEER_CLOSED = -1, PEER_DRAINED = 0, PEER_MORE = 1 };
 struct peer_options peer_parse(int argc, char **argv, const char *modes);
 /* Non-blocking, close-on-exec, bound to loopback; writes the port as the first line of standard output. */
 int peer_listen(const struct peer_options *options);
+/* The same for datagrams, with a buffer that holds what a load sends at once. */
+int peer_bind(const struct peer_options *options);
 /* The next connection, with the options all servers use; -1 when there is none. */
 int peer_accept(int listener);
 void peer_set_options(int fd);
