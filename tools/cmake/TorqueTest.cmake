@@ -6,6 +6,8 @@
 #   torque_stress_test(NAME file)   .c as api, .cc as unit; longer limit
 #   torque_check(NAME command...)   a script
 #
+# The tests of an add-on library are in a folder of its name below tests/api; where it is not built, neither are they.
+#
 # A test that cannot run here exits 77 and counts as skipped.
 
 # Sanitizers slow programs down by up to this factor.
@@ -30,7 +32,9 @@ function(torque_test_program name label seconds file)
   add_executable(${name} ${file})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
   if(file MATCHES "\\.c$")
-    target_link_libraries(${name} PRIVATE torque_flags torque_api_support torque PkgConfig::CMOCKA)
+    string(REGEX MATCH "^[^/]+" folder ${file})
+    target_link_libraries(${name} PRIVATE torque_flags torque_api_support
+      $<$<TARGET_EXISTS:torque_${folder}>:torque_${folder}> torque PkgConfig::CMOCKA)
   else()
     target_link_libraries(${name} PRIVATE torque_lib_flags torque_unit_support torque_core PkgConfig::CMOCKA)
   endif()
@@ -59,7 +63,12 @@ endfunction()
 # test's name, so a list would only repeat it, and many hands adding tests would meet in one line of one file.
 function(torque_discover_tests label)
   file(GLOB_RECURSE files CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.c *_test.cc)
+  get_property(addons GLOBAL PROPERTY TORQUE_ADDON_FOLDERS)
   foreach(file ${files})
+    string(REGEX MATCH "^[^/]+" folder ${file})
+    if(folder IN_LIST addons AND NOT TARGET torque_${folder})
+      continue()
+    endif()
     string(REGEX REPLACE "(_test\\.cc|_test\\.c|\\.c)$" "" name ${file})
     string(REPLACE "/" "." name ${name})
     cmake_language(CALL torque_${label}_test ${label}.${name} ${file})
