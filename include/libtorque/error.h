@@ -34,7 +34,19 @@ enum {
   TORQUE_ERR_EXIST = 4100,    /* the descriptor already has a source in this context */
   TORQUE_ERR_KIND = 4101,     /* not possible for this kind of source or context */
   TORQUE_ERR_BUSY = 4102,     /* another thread is running this driven context */
-  TORQUE_ERR_STATE = 4103     /* not possible in the source's present state (already started, not started) */
+  TORQUE_ERR_STATE = 4103,    /* not possible in the source's present state (already started, not started) */
+
+  /* The resolver: see dns.h. */
+  TORQUE_ERR_DNS_NODATA = 4120,   /* the name exists, but has no such records */
+  TORQUE_ERR_DNS_NXDOMAIN = 4121, /* the name does not exist */
+  TORQUE_ERR_DNS_SERVFAIL = 4122, /* the name server could not find out */
+  TORQUE_ERR_DNS_FORMERR = 4123,  /* the name server did not understand the query */
+  TORQUE_ERR_DNS_NOTIMP = 4124,   /* the name server does not do such queries */
+  TORQUE_ERR_DNS_REFUSED = 4125,  /* the name server does not want to answer */
+  TORQUE_ERR_DNS_BADRESP = 4126,  /* what the name server answered makes no sense */
+  TORQUE_ERR_DNS_BADNAME = 4127,  /* not a name that can be asked for */
+  TORQUE_ERR_DNS_NOSERVER = 4128, /* no name server could be asked */
+  TORQUE_ERR_DNS_SERVICE = 4129   /* no such service */
 };
 
 /* A text for err. Static for the library's own codes and for the system's; never null.

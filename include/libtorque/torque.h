@@ -27,6 +27,11 @@
 #include <libtorque/version.h>
 #include <libtorque/watch.h>
 
+/* The add-on libraries have headers of their own; programs for the original find them here, where their .pc files say so. */
+#ifdef LIBTORQUE_WITH_DNS
+#include <libtorque/dns.h>
+#endif
+
 #include <signal.h>
 #include <sys/socket.h>
 

@@ -29,6 +29,16 @@ constexpr Text kTexts[] = {
     {TORQUE_ERR_KIND, "Not possible for this kind of source or context"},
     {TORQUE_ERR_BUSY, "Another thread is running this driven context"},
     {TORQUE_ERR_STATE, "Not possible in the source's present state"},
+    {TORQUE_ERR_DNS_NODATA, "The name has no such records"},
+    {TORQUE_ERR_DNS_NXDOMAIN, "The name does not exist"},
+    {TORQUE_ERR_DNS_SERVFAIL, "The name server could not find out"},
+    {TORQUE_ERR_DNS_FORMERR, "The name server did not understand the query"},
+    {TORQUE_ERR_DNS_NOTIMP, "The name server does not do such queries"},
+    {TORQUE_ERR_DNS_REFUSED, "The name server refused to answer"},
+    {TORQUE_ERR_DNS_BADRESP, "The name server's answer makes no sense"},
+    {TORQUE_ERR_DNS_BADNAME, "Not a name that can be asked for"},
+    {TORQUE_ERR_DNS_NOSERVER, "No name server could be asked"},
+    {TORQUE_ERR_DNS_SERVICE, "No such service"},
 };
 
 }  // namespace

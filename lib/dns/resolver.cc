@@ -1,0 +1,577 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "resolver.hh"
+
+#include <time.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "dial.hh"
+
+namespace torque_dns {
+
+namespace {
+
+constexpr uint64_t kMs = 1000000;
+constexpr uint64_t kSecond = 1000 * kMs;
+constexpr torque_err kCancelled = TORQUE_ERR_SYSCALL + ECANCELED;
+constexpr uint32_t kBatch = 64;  // begun at once, before the strand's other sources have their turn
+
+uint32_t index_of(torque_query handle) noexcept { return static_cast<uint32_t>(handle) - 1; }
+uint32_t generation_of(torque_query handle) noexcept { return static_cast<uint32_t>(handle >> 32); }
+
+// A timeout may be a little late, so that the many queries of a busy resolver have few wake-ups.
+uint64_t slack_of(uint64_t timeout_ns) noexcept {
+  const uint64_t part = timeout_ns / 32;
+  return part < kMs ? kMs : part > 100 * kMs ? 100 * kMs : part;
+}
+
+}  // namespace
+
+uint64_t monotonic_ns() noexcept {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return static_cast<uint64_t>(t.tv_sec) * kSecond + static_cast<uint64_t>(t.tv_nsec);
+}
+
+// ---- Making and ending ----
+
+torque_err Resolver::make(torque_ctx *ctx, torque_resolver **ret) noexcept {
+  void *p = std::malloc(sizeof(torque_resolver));
+  if (!p) return TORQUE_ERR_RESOURCE;
+  auto *r = new (p) torque_resolver(ctx);
+  torque_err err = torque_strand_new(ctx, &r->strand_);
+  if (!err) err = torque_timer_new(ctx, TORQUE_CLOCK_MONOTONIC, on_timer, static_cast<Resolver *>(r), &r->timer_);
+  if (!err) {
+    (void)torque_source_set_strand(r->timer_, r->strand_);
+    (void)torque_source_set_finalizer(r->timer_, on_timer_end);
+    r->ref();
+    err = torque_event_new(ctx, 0, on_pump, static_cast<Resolver *>(r), &r->pump_);
+    if (err) (void)torque_source_remove(r->timer_);
+  }
+  if (!err) {
+    (void)torque_source_set_strand(r->pump_, r->strand_);
+    (void)torque_source_set_finalizer(r->pump_, on_pump_end);
+    r->ref();
+  }
+  torque_strand_free(r->strand_);
+  if (err)
+    r->unref();
+  else
+    *ret = r;
+  return err;
+}
+
+void Resolver::unref() noexcept {
+  if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  auto *self = static_cast<torque_resolver *>(this);
+  self->~torque_resolver();
+  std::free(self);
+}
+
+void Resolver::release() noexcept {
+  if (foreign()) return;  // what other threads of the parent were at cannot be told here
+  bool started;
+  {
+    Locked lock(lock_);
+    started = started_;
+    closed_ = released_ = true;
+  }
+  // Once it has run, it ends in its strand. STALE: the context has stopped, and it with that.
+  if (started)
+    (void)torque_trigger(pump_, 0);
+  else
+    (void)torque_source_remove(pump_);
+  unref();
+}
+
+// In the strand, or when the context stops and nothing else of it runs.
+void Resolver::tear_down() noexcept {
+  if (over_) return;
+  over_ = true;
+  for (uint32_t i = 0;; ++i) {
+    Query *q;
+    {
+      Locked lock(lock_);
+      closed_ = true;
+      if (i >= places_.size()) break;
+      q = places_[i].query;
+    }
+    if (q) finish(q, kCancelled, nullptr, nullptr, -1);
+  }
+  Query *lines[2] = {waiting_first_, nullptr};
+  waiting_first_ = waiting_last_ = nullptr;
+  {
+    Locked lock(lock_);
+    lines[1] = inbox_first_;
+    inbox_first_ = inbox_last_ = nullptr;
+  }
+  for (Query *line : lines) {
+    while (Query *q = line) {
+      line = q->next;
+      q->queued = false;
+      discard(q);
+    }
+  }
+  while (Channel *c = channels_) {
+    channels_ = c->next;
+    c->close();
+  }
+  current_[0] = current_[1] = nullptr;
+  (void)torque_source_remove(timer_);
+}
+
+void Resolver::on_pump_end(torque_source, int32_t, void *resolver) noexcept {
+  auto *r = static_cast<Resolver *>(resolver);
+  if (r->foreign()) return;  // a context that was brought to life in this process; the questions are the parent's
+  r->tear_down();
+  if (r->stopped_) r->stopped_(r);
+  r->unref();
+}
+
+void Resolver::on_timer_end(torque_source, int32_t, void *resolver) noexcept {
+  static_cast<Resolver *>(resolver)->unref();
+}
+
+// ---- The table ----
+
+bool Resolver::enter(Query *q) noexcept {
+  if (first_free_ == UINT32_MAX) {
+    if (places_.size() >= UINT32_MAX - 1 || !places_.room_for(1)) return false;
+    places_.push_reserved({nullptr, 1, UINT32_MAX});
+    first_free_ = static_cast<uint32_t>(places_.size() - 1);
+  }
+  const uint32_t i = first_free_;
+  Place &p = places_[i];
+  first_free_ = p.next_free;
+  p.query = q;
+  q->handle = uint64_t{p.generation} << 32 | (i + 1);
+  outstanding_.fetch_add(1, std::memory_order_relaxed);
+  return true;
+}
+
+Query *Resolver::look(torque_query handle) noexcept {
+  const uint32_t i = index_of(handle);
+  if (i >= places_.size() || places_[i].generation != generation_of(handle)) return nullptr;
+  return places_[i].query;
+}
+
+void Resolver::leave(Query *q) noexcept {
+  const uint32_t i = index_of(q->handle);
+  Place &p = places_[i];
+  p.query = nullptr;
+  if (++p.generation == 0) return;  // worn out: never used again
+  p.next_free = first_free_;
+  first_free_ = i;
+}
+
+void Resolver::forget_cancelled(Query *q) noexcept {
+  (q->before_cancelled ? q->before_cancelled->after_cancelled : cancelled_) = q->after_cancelled;
+  if (q->after_cancelled) q->after_cancelled->before_cancelled = q->before_cancelled;
+}
+
+// ---- From any thread into the strand ----
+
+torque_err Resolver::start() noexcept {
+  if (started_) return TORQUE_ERR_NONE;
+  const torque_err err = torque_source_start(pump_);
+  if (err) return err == TORQUE_ERR_STALE ? TORQUE_ERR_STOPPED : err;
+  pid_.store(getpid(), std::memory_order_relaxed);
+  started_ = true;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err Resolver::submit(Query *q, torque_query *ret) noexcept {
+  if (foreign()) return TORQUE_ERR_FORKED;
+  {
+    Locked lock(lock_);
+    if (closed_) return TORQUE_ERR_STOPPED;
+    if (const torque_err err = start()) return err;
+    if (!enter(q)) return TORQUE_ERR_RESOURCE;
+    q->queued = true;
+    (inbox_last_ ? inbox_last_->next : inbox_first_) = q;
+    inbox_last_ = q;
+    if (ret) *ret = q->handle;
+  }
+  // STALE: the context stops, and the pump's end takes what is in the inbox.
+  (void)torque_trigger(pump_, 0);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err Resolver::cancel(torque_query handle) noexcept {
+  if (foreign()) return TORQUE_ERR_FORKED;
+  {
+    Locked lock(lock_);
+    Query *q = look(handle);
+    if (!q || q->cancelled) return TORQUE_ERR_STALE;
+    q->cancelled = true;
+    q->before_cancelled = nullptr;
+    q->after_cancelled = cancelled_;
+    if (cancelled_) cancelled_->before_cancelled = q;
+    cancelled_ = q;
+  }
+  (void)torque_trigger(pump_, 0);
+  return TORQUE_ERR_NONE;
+}
+
+int32_t Resolver::on_pump(torque_source source, int32_t, uint32_t, void *resolver) noexcept {
+  auto &r = *static_cast<Resolver *>(resolver);
+  if (r.foreign()) return TORQUE_DONE;
+  bool released;
+  {
+    Locked lock(r.lock_);
+    released = r.released_;
+  }
+  if (released) {
+    r.tear_down();
+    (void)torque_source_remove(source);
+    return TORQUE_DONE;
+  }
+  r.take_inbox();
+  r.end_cancelled();
+  r.advance();
+  return TORQUE_DONE;
+}
+
+void Resolver::take_inbox() noexcept {
+  Query *line;
+  {
+    Locked lock(lock_);
+    line = inbox_first_;
+    inbox_first_ = inbox_last_ = nullptr;
+  }
+  while (Query *q = line) {
+    line = q->next;
+    q->next = nullptr;
+    q->queued = false;
+    // Cancelled before it came here; or a dial, which waits for nobody, since its time runs already. Its lookups do.
+    if (q->done)
+      discard(q);
+    else if (q->kind == Kind::dial)
+      Dial::begin(*this, q);
+    else
+      enqueue(q);
+  }
+}
+
+void Resolver::end_cancelled() noexcept {
+  for (;;) {
+    Query *q;
+    {
+      Locked lock(lock_);
+      q = cancelled_;
+    }
+    if (!q) return;
+    finish(q, kCancelled, nullptr, nullptr, -1);
+  }
+}
+
+// ---- The end of a query ----
+
+void Resolver::discard(Query *q) noexcept {
+  if (q->done && !q->queued && !q->channel) std::free(q);
+}
+
+void Resolver::finish(Query *q, torque_err err, const torque_answer *answer, const Addresses *addresses,
+                      int fd) noexcept {
+  if (q->kind == Kind::part) {
+    Dial *dial = q->dial;
+    q->done = true;
+    if (dial) dial->found(q, err, err ? nullptr : addresses);
+    return discard(q);
+  }
+  {
+    Locked lock(lock_);
+    if (q->cancelled) {
+      forget_cancelled(q);
+      err = kCancelled;
+    }
+    leave(q);
+  }
+  outstanding_.fetch_sub(1, std::memory_order_relaxed);
+  q->done = true;
+  if (q->kind == Kind::dial) {
+    if (q->dial) q->dial->end(err ? -1 : fd);
+    q->fn.dial(q->handle, err, err ? -1 : fd, q->arg);
+  } else if (q->kind == Kind::addresses) {
+    q->fn.addresses(q->handle, err, err ? nullptr : static_cast<const torque_addresses *>(addresses), q->arg);
+  } else {
+    q->fn.answer(q->handle, err, err == kCancelled ? nullptr : answer, q->arg);
+  }
+  discard(q);
+}
+
+// ---- The waiting line ----
+
+void Resolver::enqueue(Query *q) noexcept {
+  q->queued = true;
+  q->next = nullptr;
+  (waiting_last_ ? waiting_last_->next : waiting_first_) = q;
+  waiting_last_ = q;
+}
+
+void Resolver::advance() noexcept {
+  if (over_) return;
+  for (uint32_t budget = kBatch; budget > 0 && waiting_first_ && in_flight_ < active_.numbers.max_in_flight;) {
+    Query *q = waiting_first_;
+    waiting_first_ = q->next;
+    if (!waiting_first_) waiting_last_ = nullptr;
+    q->queued = false;
+    if (q->done) {
+      discard(q);
+      continue;
+    }
+    --budget;
+    begin(q);
+  }
+  if (waiting_first_ && in_flight_ < active_.numbers.max_in_flight) (void)torque_trigger(pump_, 0);
+  reap();
+  if (in_flight_ == 0 && armed_ns_ != UINT64_MAX) {
+    (void)torque_timer_cancel(timer_);
+    armed_ns_ = UINT64_MAX;
+  } else if (in_flight_ > 0 && armed_ns_ == UINT64_MAX) {
+    arm(0);  // it could not be set: no memory
+  }
+}
+
+void Resolver::reap() noexcept {
+  for (Channel **at = &channels_; *at;) {
+    Channel *c = *at;
+    if (!c->retired || c->in_flight > 0) {
+      at = &c->next;
+      continue;
+    }
+    *at = c->next;
+    c->close();
+  }
+}
+
+// ---- Time ----
+
+void Resolver::arm(uint64_t when_ns) noexcept {
+  if (over_ || when_ns >= armed_ns_) return;
+  const uint64_t soonest = monotonic_ns() + kMs;
+  if (when_ns < soonest) when_ns = soonest;
+  if (when_ns >= armed_ns_) return;
+  if (torque_timer_set(timer_, when_ns, 0, TORQUE_TIMER_ABSOLUTE) == TORQUE_ERR_NONE)
+    armed_ns_ = when_ns;
+  else
+    (void)torque_trigger(pump_, 0);  // advance() tries again
+}
+
+void Resolver::on_timer(torque_source, uint64_t, void *resolver) noexcept {
+  auto &r = *static_cast<Resolver *>(resolver);
+  if (r.foreign() || r.over_) return;
+  r.armed_ns_ = UINT64_MAX;
+  for (Channel *c = r.channels_; c; c = c->next) {
+    c->time_out();
+    if (c->poll()) r.arm(monotonic_ns() + 10 * kMs);
+  }
+  r.advance();
+  for (Channel *c = r.channels_; c; c = c->next) {
+    const uint64_t left = c->timeout_in_ns();
+    if (left != UINT64_MAX) r.arm(monotonic_ns() + left + slack_of(c->first_timeout_ns()));
+  }
+}
+
+// ---- Asking ----
+
+// Takes over what was set since, and looks once a second whether the system's files have changed.
+torque_err Resolver::refresh() noexcept {
+  {
+    Locked lock(lock_);
+    if (active_serial_ != settings_serial_) {
+      if (!active_.copy(settings_)) return TORQUE_ERR_RESOURCE;
+      active_serial_ = settings_serial_;
+    }
+  }
+  const uint64_t now = monotonic_ns();
+  if (files_serial_ != 0 && now - files_looked_at_ns_ < kSecond) return TORQUE_ERR_NONE;
+  files_looked_at_ns_ = now;
+  const Stamp resolv_conf = Stamp::of("/etc/resolv.conf"), nsswitch = Stamp::of("/etc/nsswitch.conf");
+  if (files_serial_ != 0 && resolv_conf == resolv_conf_ && nsswitch == nsswitch_) return TORQUE_ERR_NONE;
+  resolv_conf_ = resolv_conf;
+  nsswitch_ = nsswitch;
+  ++files_serial_;
+  return TORQUE_ERR_NONE;
+}
+
+Channel *Resolver::channel_for(Query *q, torque_err *err) noexcept {
+  Channel *&current = current_[q->strict];
+  const uint64_t serial = active_serial_ << 24 | (files_serial_ & 0xffffff);
+  if (current && (current->serial != serial || current->begun >= active_.numbers.udp_max_queries)) {
+    current->retired = true;
+    current = nullptr;
+  }
+  if (current) return current;
+  Channel *c = Channel::open(*this, active_, q->strict, err);
+  if (!c) return nullptr;
+  c->serial = serial;
+  c->next = channels_;
+  channels_ = c;
+  return current = c;
+}
+
+void Resolver::set_out(Query *q, Channel &c) noexcept {
+  q->channel = &c;
+  ++c.in_flight;
+  c.begun += q->kind != Kind::records && q->family == AF_UNSPEC ? 2 : 1;  // one of each family
+  ++in_flight_;
+  arm(monotonic_ns() + c.first_timeout_ns());
+}
+
+// False: nobody waits for it any more.
+bool Resolver::came_back(Query *q) noexcept {
+  --q->channel->in_flight;
+  --in_flight_;
+  q->channel = nullptr;
+  if (!q->done) return true;
+  discard(q);
+  return false;
+}
+
+// That one server fails is no answer while there are others.
+bool Resolver::ask_others(Query *q, torque_err err) noexcept {
+  if (q->strict || over_ || !current_[0] || current_[0]->servers < 2) return false;
+  if (err != TORQUE_ERR_DNS_SERVFAIL && err != TORQUE_ERR_DNS_REFUSED && err != TORQUE_ERR_DNS_NOTIMP) return false;
+  q->strict = true;
+  q->err = err;
+  q->queued = true;
+  q->next = waiting_first_;
+  waiting_first_ = q;
+  if (!waiting_last_) waiting_last_ = q;
+  return true;
+}
+
+void Resolver::begin(Query *q) noexcept {
+  torque_err err = refresh();
+  if (err) return finish(q, err, nullptr, nullptr, -1);
+  if (q->kind != Kind::records) return look_up(q);
+  Channel *c = channel_for(q, &err);
+  if (!c) return finish(q, err, nullptr, nullptr, -1);
+  set_out(q, *c);
+  const auto answered = [](void *arg, int status, int, unsigned char *bytes, int size) noexcept {
+    auto *query = static_cast<Query *>(arg);
+    query->channel->owner().answered(query, status, bytes, size);
+  };
+  if (q->flags & TORQUE_QUERY_SEARCH)
+    ares_search(c->ares(), q->name(), 1, q->type, answered, q);
+  else
+    ares_query(c->ares(), q->name(), 1, q->type, answered, q);
+}
+
+void Resolver::answered(Query *q, int status, const uint8_t *bytes, int size) noexcept {
+  if (!came_back(q)) return;
+  torque_err err = error_of(status);
+  if (ask_others(q, err)) return;
+  // Of the failures, the one that a server has told says most.
+  if (q->strict && q->err && (err == TORQUE_ERR_DNS_NOSERVER || err == TORQUE_ERR_SYSCALL + ETIMEDOUT)) err = q->err;
+  torque_answer answer;
+  bool no_memory = false;
+  const bool sensible =
+      bytes && size > 0 && answer.message.parse(bytes, static_cast<uint32_t>(size), q->type, &no_memory);
+  if (no_memory)
+    err = TORQUE_ERR_RESOURCE;
+  else if (!err && !sensible)
+    err = TORQUE_ERR_DNS_BADRESP;
+  else if (!err && answer.message.records().empty())
+    err = TORQUE_ERR_DNS_NODATA;
+  finish(q, err, sensible ? &answer : nullptr, nullptr, -1);
+}
+
+// ---- Hosts ----
+
+torque_err Resolver::choose_lookups(Query *q) noexcept {
+  if (q->lookups[0]) return TORQUE_ERR_NONE;
+  if (const char *chosen = active_.lookups.get()) {
+    std::memcpy(q->lookups, chosen, std::strlen(chosen) + 1);
+    return TORQUE_ERR_NONE;
+  }
+  if (system_lookups_serial_ != files_serial_) {
+    if (const torque_err err = Channel::system_lookups(system_lookups_)) return err;
+    system_lookups_serial_ = files_serial_;
+  }
+  std::memcpy(q->lookups, system_lookups_, sizeof q->lookups);
+  return TORQUE_ERR_NONE;
+}
+
+void Resolver::deliver(Query *q, Addresses &addresses) noexcept {
+  if (q->kind == Kind::addresses) addresses.sort();
+  finish(q, addresses.list.empty() ? TORQUE_ERR_DNS_NODATA : TORQUE_ERR_NONE, nullptr, &addresses, -1);
+}
+
+// From the query's present step on.
+void Resolver::look_up(Query *q) noexcept {
+  torque_addresses there;
+  const auto wanted = [q](const Address &a) { return q->family == AF_UNSPEC || q->family == a.family; };
+  const auto add = [&](const char *text) {
+    Address a;
+    return !parse_address(text, std::strlen(text), &a) || !wanted(a) || there.add(a, q->port, kNoTtl);
+  };
+  const auto fail = [&](torque_err err) { finish(q, err, nullptr, nullptr, -1); };
+  Address a;
+  const bool wildcard = !q->has_name && (q->flags & TORQUE_RESOLVE_PASSIVE);
+  if (!q->has_name) {
+    const bool good = add(wildcard ? "::" : "::1") && add(wildcard ? "0.0.0.0" : "127.0.0.1");
+    return good ? deliver(q, there) : fail(TORQUE_ERR_RESOURCE);
+  }
+  if (parse_address(q->name(), std::strlen(q->name()), &a))
+    return add(q->name()) ? deliver(q, there) : fail(TORQUE_ERR_RESOURCE);
+  if (q->flags & TORQUE_RESOLVE_NUMERIC) return fail(TORQUE_ERR_DNS_BADNAME);
+  if (const torque_err err = choose_lookups(q)) return fail(err);
+  const bool local = is_localhost(q->name());
+  for (; q->lookups[q->step]; ++q->step) {
+    if (q->lookups[q->step] == 'f') {
+      const char *path = active_.hosts.get() ? active_.hosts.get() : "/etc/hosts";
+      if (!*path) continue;
+      if (!hosts_.find(path, q->name(), q->family, q->port, &there)) return fail(TORQUE_ERR_RESOURCE);
+      if (!there.list.empty()) return deliver(q, there);
+    } else if (!local) {
+      torque_err err;
+      Channel *c = channel_for(q, &err);
+      if (!c) return fail(err);
+      set_out(q, *c);
+      ares_addrinfo_hints hints = {};
+      hints.ai_family = q->family;
+      hints.ai_flags = ARES_AI_NOSORT;
+      const auto found = [](void *arg, int status, int, ares_addrinfo *result) noexcept {
+        auto *query = static_cast<Query *>(arg);
+        query->channel->owner().found(query, status, result);
+      };
+      return ares_getaddrinfo(c->ares(), q->name(), nullptr, &hints, found, q);
+    }
+  }
+  if (local) return add("::1") && add("127.0.0.1") ? deliver(q, there) : fail(TORQUE_ERR_RESOURCE);
+  fail(q->err ? q->err : TORQUE_ERR_DNS_NXDOMAIN);
+}
+
+void Resolver::found(Query *q, int status, ares_addrinfo *result) noexcept {
+  torque_addresses there;
+  bool no_memory = false;
+  for (const ares_addrinfo_node *n = result ? result->nodes : nullptr; n && !no_memory; n = n->ai_next) {
+    Address a = {};
+    if (n->ai_family == AF_INET && n->ai_addrlen >= sizeof a.v4)
+      std::memcpy(&a.v4, n->ai_addr, sizeof a.v4);
+    else if (n->ai_family == AF_INET6 && n->ai_addrlen >= sizeof a.v6)
+      std::memcpy(&a.v6, n->ai_addr, sizeof a.v6);
+    else
+      continue;
+    no_memory = !there.add(a, q->port, n->ai_ttl < 0 ? 0 : static_cast<uint32_t>(n->ai_ttl));
+  }
+  const char *name = nullptr;
+  for (const ares_addrinfo_cname *c = result ? result->cnames : nullptr; c; c = c->next) name = c->name;
+  if (name && std::strcmp(name, q->name()) != 0) no_memory = !(there.name = ::strdup(name)) || no_memory;
+  if (result) ares_freeaddrinfo(result);
+  if (!came_back(q)) return;
+  torque_err err = no_memory ? TORQUE_ERR_RESOURCE : error_of(status);
+  if (!err) return deliver(q, there);
+  if (ask_others(q, err)) return;
+  if (over_ || err == kCancelled || err == TORQUE_ERR_RESOURCE) return finish(q, err, nullptr, nullptr, -1);
+  if (!q->strict || !q->err || (err != TORQUE_ERR_DNS_NOSERVER && err != TORQUE_ERR_SYSCALL + ETIMEDOUT)) q->err = err;
+  ++q->step;  // where else might it be?
+  look_up(q);
+}
+
+}  // namespace torque_dns
