@@ -84,7 +84,9 @@ void each_strand(torque_ctx &ctx, F f) noexcept {
 }
 
 // A number for this thread that no other of this process has at the same time.
-pid_t this_thread() noexcept;
+[[gnu::tls_model("initial-exec")]] extern constinit thread_local pid_t thread_id;  // 0: not asked for yet
+pid_t ask_thread_id() noexcept;
+inline pid_t this_thread() noexcept { return thread_id ? thread_id : ask_thread_id(); }
 
 // Installs the fork handlers, once in a process.
 torque_err watch_forks() noexcept;

@@ -93,6 +93,7 @@ bool on_own_thread() noexcept {
 void in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
   note_fork();
   const bool ours = on_own_thread();
+  thread_id = 0;  // this thread is the only one, and has a new number
   for (torque_ctx *c = contexts; c; c = c->next) {
     c->blocked = 0;  // those threads are the parent's
     c->ending = false;

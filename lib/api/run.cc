@@ -4,55 +4,39 @@
 #include <unistd.h>
 
 #include "api/handle.hh"
+#include "worker/watch_round.hh"
 
 using namespace torque;
 
+[[gnu::tls_model("initial-exec")]] constinit thread_local pid_t torque::thread_id = 0;
+
 namespace {
 
-[[gnu::tls_model("initial-exec")]] constinit thread_local pid_t thread_id = 0;
-[[gnu::tls_model("initial-exec")]] constinit thread_local uint32_t thread_id_of_fork = 0;
+// From here until leave() this thread is the one who runs the context, possibly nested.
+inline torque_err enter(torque_ctx *ctx) noexcept {
+  if (!ctx) return TORQUE_ERR_INVAL;
+  if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
+  if (const torque_err err = ctx->core.usable()) return err;
+  const pid_t me = this_thread();
+  pid_t runner = ctx->runner.load(std::memory_order_relaxed);
+  if (runner != me && (runner != 0 || !ctx->runner.compare_exchange_strong(runner, me, std::memory_order_acquire))) {
+    return TORQUE_ERR_BUSY;
+  }
+  if (ctx->run_depth++ == 0 && !ctx->core.watches.in_use()) ctx->core.domain(0).woke_up();
+  return TORQUE_ERR_NONE;
+}
 
-// Being the one who runs the context, possibly nested.
-class Running {
- public:
-  explicit Running(torque_ctx *ctx) noexcept : ctx_(ctx) {
-    if (!ctx) err_ = TORQUE_ERR_INVAL;
-    else if (!ctx->core.options.driven) err_ = TORQUE_ERR_KIND;
-    else if ((err_ = ctx->core.usable()) == TORQUE_ERR_NONE) enter();
-  }
-  ~Running() {
-    if (err_ == TORQUE_ERR_NONE) leave();
-  }
-  Running(const Running &) = delete;
-  Running &operator=(const Running &) = delete;
-  torque_err err() const noexcept { return err_; }
-
- private:
-  void enter() noexcept {
-    pid_t nobody = 0;
-    if (ctx_->runner.load(std::memory_order_relaxed) != this_thread()) {
-      if (!ctx_->runner.compare_exchange_strong(nobody, this_thread(), std::memory_order_acquire)) {
-        err_ = TORQUE_ERR_BUSY;
-        return;
-      }
-    }
-    if (ctx_->run_depth++ == 0 && !ctx_->core.watches.in_use()) ctx_->core.domain(0).woke_up();
-  }
-  void leave() noexcept {
-    if (--ctx_->run_depth != 0) return;
-    // From here on what comes must make the descriptor readable. (With watches it does so all the time.)
-    if (!ctx_->core.watches.in_use()) ctx_->core.domain(0).fall_asleep();
-    ctx_->runner.store(0, std::memory_order_release);
-  }
-
-  torque_ctx *ctx_;
-  torque_err err_ = TORQUE_ERR_NONE;
-};
+inline void leave(torque_ctx *ctx) noexcept {
+  if (--ctx->run_depth != 0) return;
+  // From here on what comes must make the descriptor readable. (With watches it does so all the time.)
+  if (!ctx->core.watches.in_use()) ctx->core.domain(0).fall_asleep();
+  ctx->runner.store(0, std::memory_order_release);
+}
 
 bool stopping(const torque_ctx &ctx) noexcept { return ctx.core.stopping.load(std::memory_order_acquire); }
 
 // Rounds until something ran, somebody woke us, or the time is over.
-uint64_t serve_sources(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
+[[gnu::noinline]] uint64_t serve_sources(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
   Worker &w = ctx.team.worker(0);
   Turn t = w.turn();
   t.breaks = &ctx.breaks;
@@ -77,7 +61,7 @@ uint64_t serve_sources(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
 }
 
 // One pass. A wake-up or a break that has come shortens it to a look.
-uint64_t serve_watches(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
+[[gnu::always_inline]] inline uint64_t serve_watches(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
   if (ctx.wake_asked.load(std::memory_order_relaxed) || ctx.breaks.load(std::memory_order_relaxed)) timeout_ns = 0;
   const uint64_t told = ctx.team.worker(0).watch_round(&ctx.breaks, timeout_ns);
   // What made it return is in the past; what is asked for from here on wakes the queue anew.
@@ -85,7 +69,7 @@ uint64_t serve_watches(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
   return told;
 }
 
-uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
+inline uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
   return ctx.core.watches.in_use() ? serve_watches(ctx, timeout_ns) : serve_sources(ctx, timeout_ns);
 }
 
@@ -109,31 +93,25 @@ void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
 
 }  // namespace
 
-pid_t torque::this_thread() noexcept {
-  if (thread_id == 0 || thread_id_of_fork != fork_generation()) {
-    thread_id = static_cast<pid_t>(::syscall(SYS_gettid));
-    thread_id_of_fork = fork_generation();
-  }
-  return thread_id;
-}
+pid_t torque::ask_thread_id() noexcept { return thread_id = static_cast<pid_t>(::syscall(SYS_gettid)); }
 
 extern "C" {
 
 torque_err torque_run(struct torque_ctx *ctx) {
-  const Running running(ctx);
-  if (running.err()) return running.err();
+  if (const torque_err err = enter(ctx)) return err;
   while (!stopping(*ctx)) {
     if (take_break(*ctx)) break;
     serve(*ctx, kNever);
   }
+  leave(ctx);
   return TORQUE_ERR_NONE;
 }
 
 torque_err torque_run_once(struct torque_ctx *ctx, uint64_t timeout_ns, uint64_t *ret_count) {
-  const Running running(ctx);
-  if (running.err()) return running.err();
+  if (const torque_err err = enter(ctx)) return err;
   const uint64_t ran = serve(*ctx, timeout_ns);
   take_break(*ctx);
+  leave(ctx);
   if (ret_count) *ret_count = ran;
   return TORQUE_ERR_NONE;
 }

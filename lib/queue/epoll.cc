@@ -45,6 +45,7 @@ torque_err control(int epoll, int op, int fd, uint64_t handle, uint32_t events) 
 }
 
 int timeout_ms(uint64_t ns) noexcept {
+  if (ns == 0) return 0;
   if (ns == kNever) return -1;
   const uint64_t ms = ns / 1000000 + (ns % 1000000 != 0);  // up: a deadline must have come when we return
   return static_cast<int>(std::min<uint64_t>(ms, INT32_MAX));

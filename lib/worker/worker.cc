@@ -9,7 +9,6 @@
 namespace torque {
 
 namespace {
-constexpr uint32_t kNestedEvents = 64;
 constexpr uint32_t kHaunted = 8;
 }
 
@@ -98,6 +97,10 @@ void Worker::look_for_ghosts(uint32_t delivered, uint64_t stale) noexcept {
   haunted_ = delivered && stale == delivered ? haunted_ + 1 : 0;
   if (haunted_ < kHaunted) return;
   haunted_ = 0;
+  make_queue_anew();
+}
+
+void Worker::make_queue_anew() noexcept {
   if (exorcise(context_)) context_.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be made anew");
 }
 
@@ -152,54 +155,6 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
 
   --depth_;
   return counters.get(static_cast<uint32_t>(Counter::callbacks)) - before;
-}
-
-// The program's own loop runs this once a pass, so that what it costs beside the system call counts. The context stays
-// announced as asleep but while its sources are served: whoever brings work wakes it, at most once too often.
-uint64_t Worker::watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeout_ns) noexcept {
-  Watches &w = context_.watches;
-  Queue &queue = domain.queue();
-  Ready nested[kNestedEvents];
-  Ready *events = depth_++ == 0 ? events_ : nested;
-  const uint32_t room = events == nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
-  if (events == nested) domain.fall_asleep();  // a source's callback runs this
-
-  if (w.must_start_over()) [[unlikely]] {
-    if (exorcise(context_)) context_.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be made anew");
-  }
-  uint64_t told = w.flush(queue, counters);
-  uint64_t wait = timeout_ns;
-  // What was found without waiting is told at once; but not twice running, so that nobody is kept from being heard.
-  const bool peeked = w.any_peeked();
-  const bool deaf = peeked && !was_deaf_;
-  was_deaf_ = deaf;
-  if (wait) {
-    if (peeked || w.any_always() || domain.has_work() || context_.stopping.load(std::memory_order_seq_cst)) wait = 0;
-    else wait = until_deadline(wait);
-    if (wait) counters.add(Counter::sleeps);
-  }
-  counters.add(Counter::rounds);
-  uint32_t n = 0;
-  if (!deaf) {
-    counters.add(Counter::waits);
-    if (w.owner.before) w.owner.before(w.owner.hook_arg);
-    n = queue.wait(events, room, wait);
-    if (w.owner.after) w.owner.after(w.owner.hook_arg);
-  }
-
-  uint32_t watched = 0;
-  for (uint32_t i = 0; i < n; ++i) {
-    if (!(events[i].handle & Watches::kMark)) continue;
-    ++watched;
-    told += w.arrived(events[i].handle, events[i].events, queue, counters);
-  }
-  counters.add(Counter::events, watched);
-  if (peeked) told += w.tell_peeked();
-  if (w.any_always()) told += w.tell_always();
-  if (watched != n || domain.has_work() || domain.timers.any()) told += serve_sources(breaks, events, n);
-  if (events == nested) domain.woke_up();
-  --depth_;
-  return told;
 }
 
 // What came for the context itself: sources, timers, posted work. (Few, where the program watches descriptors itself.)

@@ -39,7 +39,7 @@ class Worker {
     return {.context = context_, .domain = domain, .counters = counters, .pool = pool_, .timing = timing_,
             .worker = static_cast<int32_t>(number), .outer = current_turn()};
   }
-  // The same for a context with watches: one wait, then all that it brought.
+  // The same for a context with watches: one wait, then all that it brought. (watch_round.hh)
   uint64_t watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeout_ns) noexcept;
   // In a forked child, of a driven context: the thread that ran it does not exist here.
   void abandoned() noexcept {
@@ -50,9 +50,12 @@ class Worker {
   void loop() noexcept;
 
  private:
+  static constexpr uint32_t kNestedEvents = 64;
+
   uint32_t wait(Turn &t, Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
   uint32_t block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
   uint64_t until_deadline(uint64_t timeout_ns) noexcept;
+  void make_queue_anew() noexcept;
   uint64_t timers_due_by(uint32_t asked, uint32_t n, bool *ret_all) noexcept;
   uint64_t serve_sources(const std::atomic<uint32_t> *breaks, const Ready *events, uint32_t n) noexcept;
   bool note_wakes(const Ready *events, uint32_t n) noexcept;

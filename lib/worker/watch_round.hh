@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The program's own loop runs this once a pass, so that what it costs beside the system call counts. It is inline because
+// after a system call processors no longer know where functions return to: each one that lies between the wait and the
+// program's loop costs a misprediction (5 ns of 200 measured).
+#pragma once
+
+#include "worker/worker.hh"
+
+namespace torque {
+
+// The context stays announced as asleep but while its sources are served: whoever brings work wakes it, at most once too
+// often.
+[[gnu::always_inline]] inline uint64_t Worker::watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeout_ns) noexcept {
+  Watches &w = context_.watches;
+  Queue &queue = domain.queue();
+  Ready own[kNestedEvents];
+  const bool nested = depth_++ != 0;  // a source's callback runs this
+  Ready *events = nested ? own : events_;
+  const uint32_t room = nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
+  if (nested) domain.fall_asleep();
+
+  if (w.must_start_over()) [[unlikely]]
+    make_queue_anew();
+  uint64_t told = w.flush(queue, counters);
+  uint64_t wait = timeout_ns;
+  // What was found without waiting is told at once; but not twice running, so that nobody is kept from being heard.
+  const bool peeked = w.any_peeked();
+  const bool deaf = peeked && !was_deaf_;
+  was_deaf_ = deaf;
+  if (wait) {
+    if (peeked || w.any_always() || domain.has_work() || context_.stopping.load(std::memory_order_seq_cst)) wait = 0;
+    else wait = until_deadline(wait);
+    if (wait) counters.add(Counter::sleeps);
+  }
+  counters.add(Counter::rounds);
+  uint32_t n = 0;
+  if (!deaf) {
+    counters.add(Counter::waits);
+    if (w.owner.before) w.owner.before(w.owner.hook_arg);
+    n = queue.wait(events, room, wait);
+    if (w.owner.after) w.owner.after(w.owner.hook_arg);
+  }
+
+  uint32_t watched = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    if (!(events[i].handle & Watches::kMark)) continue;
+    ++watched;
+    told += w.arrived(events[i].handle, events[i].events, queue, counters);
+  }
+  counters.add(Counter::events, watched);
+  if (peeked) told += w.tell_peeked();
+  if (w.any_always()) told += w.tell_always();
+  if (watched != n || domain.has_work() || domain.timers.any()) told += serve_sources(breaks, events, n);
+  if (nested) domain.woke_up();
+  --depth_;
+  return told;
+}
+
+}  // namespace torque
