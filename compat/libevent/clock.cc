@@ -132,7 +132,6 @@ void remove_timeout(event_base *b, event *e) {
 }
 
 void process_timeouts(event_base *b) {
-  if (b->timeouts.empty()) return;
   timeval now;
   get_time(b, &now);
   while (event *e = b->timeouts.due(now)) {

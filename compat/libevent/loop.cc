@@ -157,7 +157,7 @@ int wait(event_base *b, uint64_t ns) {
     log_warnx("event_base_loop: %s", torque_errstr(err));
     return -1;
   }
-  collect_signals(b);
+  if (has_caught(b)) collect_signals(b);
   return 0;
 }
 
@@ -169,11 +169,12 @@ int run(event_base *b, int flags) {
     if (b->gotterm || b->broken) break;
     const uint64_t ns = !b->active_count && !(flags & EVLOOP_NONBLOCK) ? ns_until_timeout(b) : 0;
     if (!(flags & EVLOOP_NO_EXIT_ON_EMPTY) && !have_events(b) && !b->active_count) return 1;
-    make_later_active(b);
+    if (b->later.first) make_later_active(b);
     clear_cache(b);
     if (wait(b, ns)) return -1;
-    update_cache(b);
-    process_timeouts(b);
+    const bool timed = !b->timeouts.empty();
+    if (timed || b->active_count) update_cache(b);  // or nobody would ask for the time before the next wait
+    if (timed) process_timeouts(b);
     if (b->active_count) {
       const int n = process_active(b);
       if (flags & EVLOOP_ONCE && !b->active_count && n != 0) done = true;

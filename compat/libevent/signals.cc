@@ -95,12 +95,12 @@ void init_signals(event_base *b) {
 }
 
 void begin_to_loop(event_base *b) {
-  b->has_looped.store(true);
+  if (!b->has_looped.load(std::memory_order_relaxed)) b->has_looped.store(true);  // once: each loop would pay for it
   if (b->station && b->station->signals.load()) newest.store(b);
 }
 
 void collect_signals(event_base *b) {
-  if (b->caught.load(std::memory_order_relaxed) && b->caught.exchange(false)) activate(b, &b->signal_teller);
+  if (b->caught.exchange(false)) activate(b, &b->signal_teller);
 }
 
 void forget_signals(event_base *b) {
