@@ -9,6 +9,6 @@
 
 #include <ev.h>
 
-extern const struct slices_case timer_cases[];
+extern const struct slices_case pipe_cases[], timer_cases[];
 
 #endif

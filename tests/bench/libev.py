@@ -6,6 +6,7 @@ milliseconds in turn, and a slice of ours is compared with the genuine ones befo
 really mapped is read from /proc before anything of it counts.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -18,6 +19,9 @@ DROP_IN = "compat/libev/torque/libev.so.4"
 # The share of genuine that was aimed at; 1.00 where no other is named.
 GOALS = {"read to write, ev_io_set": 0.91, "read to write, ev_io_modify": 0.91, "there and back, ev_io_set": 0.23}
 CASES = {
+    "ring": ("Bytes that pipes pass on", ["ring-100", "ring-1000", "ring-9900", "ring-timeouts"]),
+    "cascade": ("One byte through all pipes", ["cascade-100", "cascade-1000", "cascade-9900"]),
+    "register": ("9,000 descriptors anew, and a pass", ["register"]),
     "toggle": ("Interest changed, 1,000 quiet descriptors a pass", ["toggle"]),
     "pass": ("A pass of the loop", ["nothing", "one", "hooked", "ready"]),
     "idle": ("15,000 idle watchers", ["idle"]),
@@ -128,14 +132,15 @@ class Measure:
     """What all slices of one measure came to."""
 
     def __init__(self):
-        self.values = ([], [], [])
-        self.ratios, self.again = [], []
+        self.values = ([], [], [], [])
+        self.ratios, self.again, self.third = [], [], []
 
-    def add(self, genuine, ours, again):
-        for all_of_it, part in zip(self.values, (genuine, ours, again)):
+    def add(self, genuine, ours, again, third=()):
+        for all_of_it, part in zip(self.values, (genuine, ours, again, third)):
             all_of_it += part
         self.ratios += beside(ours, genuine)
         self.again += beside(again, genuine)
+        self.third += beside(ours, third)
 
     def row(self, name, unit, base="libev"):
         row = {"name": name, "value": statistics.median(self.values[1]), "unit": unit, "base": base,
@@ -146,14 +151,18 @@ class Measure:
             row["low"] = row["ratio"] = row["high"] = self.ratios[0]
         if self.again:
             row["itself"] = statistics.median(self.again)
+        if len(self.third) > 1:
+            row["third_value"] = statistics.median(self.values[3])
+            row["third_low"], row["third_ratio"], row["third_high"] = statistics.quantiles(self.third, n=4)
         return row
 
 
-def measure_case(bench, pair, case, cpus, measures):
-    genuine, ours = pair
-    with Slicer(bench, genuine, case, cpus) as a, Slicer(bench, ours, case, cpus) as b, \
-         Slicer(bench, genuine, case, cpus) as again:
-        slices = take_turns([a, b, again], bench.seconds)
+def measure_case(bench, libraries_of_it, case, cpus, measures):
+    """Genuine, ours, genuine again, and a third library that has the same case, if there is one."""
+    genuine, ours, *third = libraries_of_it
+    with contextlib.ExitStack() as running:
+        slices = take_turns([running.enter_context(Slicer(bench, library, case, cpus))
+                             for library in (genuine, ours, genuine, *third)], bench.seconds)
     for name in slices[0][0]:
         once = name.startswith("memory")
         parts = [[s[name] for s in (part[:1] if once else part[1:]) if name in s] for part in slices]
@@ -172,7 +181,8 @@ def count_calls(bench, pair, case, cpus):
     return {name: (counted[0][name], counted[1].get(name, [])) for name in counted[0]}
 
 
-def slices_case(names, missing, line, find=libraries, base="libev", goals=None):
+def slices_case(names, missing, line, find=libraries, base="libev", goals=None, third=None):
+    """third: the name of what find answers beside genuine and ours."""
     goals = GOALS if goals is None else goals
 
     def case(bench):
@@ -180,10 +190,10 @@ def slices_case(names, missing, line, find=libraries, base="libev", goals=None):
         for name in names:
             cpus = bench.load_cpus  # one CPU: where two threads would run is chance otherwise
             try:
-                pair, measures = find(bench, missing), {}
+                found, measures = find(bench, missing), {}
                 for _ in range(bench.rounds):
-                    measure_case(bench, pair, name, cpus, measures)
-                calls = count_calls(bench, pair, name, cpus)
+                    measure_case(bench, found, name, cpus, measures)
+                calls = count_calls(bench, found[:2], name, cpus)
             except missing as what:
                 print(f"  {name}: {what} is not built, left out", flush=True)
                 continue
@@ -193,6 +203,8 @@ def slices_case(names, missing, line, find=libraries, base="libev", goals=None):
             for measure, values in measures.items():
                 row = values.row(measure, "bytes" if measure.startswith("memory") else "ns", base)
                 row["goal"] = goals.get(measure, 1.0)
+                if "third_ratio" in row:
+                    row["third"] = third
                 if measure in calls:
                     row["base_calls"], row["calls"] = calls[measure]
                 rows.append(row)

@@ -10,26 +10,16 @@ enum { TOGGLES = 1000, TOGGLE_PASSES = 12, IDLE = 15000, PASSES = 20000, READY =
 
 static struct ev_loop *loop;
 static ev_io *watchers;
-static uint64_t called;
 
 static void on_io(struct ev_loop *l, ev_io *w, int what)
 {
 	(void)l, (void)w, (void)what;
-	called++;
+	bench_called++;
 }
 
 static void pass(void)
 {
 	ev_run(loop, EVRUN_NOWAIT);
-}
-
-static void expect_calls(uint64_t count)
-{
-	if (called != count) {
-		fprintf(stderr, "%lu callbacks, not %lu\n", called, count);
-		exit(1);
-	}
-	called = 0;
 }
 
 static void make_watchers(int count, int (*make_fd)(void))
@@ -110,7 +100,7 @@ static void toggle_slice(void)
 		pass();
 	}
 	bench_end("read to write and a pass", PASSES);
-	expect_calls(0);
+	bench_expect_calls(0);
 }
 
 /* ---- a pass ---- */
@@ -125,12 +115,12 @@ static void nothing_set_up(void)
 static void measure_passes(const char *measure, int passes, uint64_t ready)
 {
 	pass();
-	called = 0;
+	bench_called = 0;
 	bench_start();
 	for (int i = 0; i < passes; i++)
 		pass();
 	bench_end(measure, (uint64_t)passes);
-	expect_calls(ready * (uint64_t)passes);
+	bench_expect_calls(ready * (uint64_t)passes);
 }
 
 static void nothing_slice(void)
@@ -246,7 +236,7 @@ static void idle_slice(void)
 	}
 	pass();
 	bench_end("stop and close one of 15,000", IDLE + 1);
-	called = 0;
+	bench_called = 0;
 }
 
 /* ---- signals and threads ---- */
@@ -256,7 +246,7 @@ enum { SIGNALS = 5000, SENDS = 5000, TRIPS = 1000, LOOPS = 200 };
 static void on_signal(struct ev_loop *l, ev_signal *w, int what)
 {
 	(void)l, (void)w, (void)what;
-	called++;
+	bench_called++;
 }
 
 static void signal_set_up(void)
@@ -275,13 +265,13 @@ static void signal_slice(void)
 		ev_run(loop, EVRUN_ONCE);
 	}
 	bench_end("raise a signal and have its callback run", SIGNALS);
-	expect_calls(SIGNALS);
+	bench_expect_calls(SIGNALS);
 }
 
 static void on_async(struct ev_loop *l, ev_async *w, int what)
 {
 	(void)l, (void)w, (void)what;
-	called++;
+	bench_called++;
 }
 
 static ev_async async;
@@ -301,14 +291,14 @@ static void async_slice(void)
 		ev_run(loop, EVRUN_ONCE);
 	}
 	bench_end("ev_async_send and a pass", SENDS);
-	expect_calls(SENDS);
+	bench_expect_calls(SENDS);
 	ev_async_send(loop, &async);
 	bench_start();
 	for (int i = 0; i < 100 * SENDS; i++)
 		ev_async_send(loop, &async);
 	bench_end("ev_async_send once more", 100 * SENDS);
 	pass();
-	expect_calls(1);
+	bench_expect_calls(1);
 }
 
 /* Two loops on two threads; each call is answered by one of the other. */
@@ -347,11 +337,11 @@ static void trip_slice(void)
 	bench_start();
 	for (uint64_t i = 0; i < TRIPS; i++) {
 		ev_async_send(other_loop, &ping);
-		while (called <= i) /* a pass may end for a wake-up that comes late */
+		while (bench_called <= i) /* a pass may end for a wake-up that comes late */
 			ev_run(loop, EVRUN_ONCE);
 	}
 	bench_end("ev_async_send to a thread and back, on one CPU", TRIPS);
-	expect_calls(TRIPS);
+	bench_expect_calls(TRIPS);
 }
 
 /* ---- loops ---- */
@@ -378,7 +368,7 @@ static void loops_slice(void)
 	}
 	bench_end("make a loop, one event, destroy", LOOPS);
 	close(w.fd);
-	expect_calls(LOOPS);
+	bench_expect_calls(LOOPS);
 }
 
 static const struct slices_case loop_cases[] = {
@@ -395,5 +385,5 @@ static const struct slices_case loop_cases[] = {
 	{NULL, NULL, NULL},
 };
 
-const struct slices_case *const bench_cases[] = {loop_cases, timer_cases, NULL};
+const struct slices_case *const bench_cases[] = {loop_cases, pipe_cases, timer_cases, NULL};
 const char bench_function[] = "ev_run";

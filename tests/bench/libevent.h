@@ -8,6 +8,6 @@
 #include <event2/event.h>
 #include <event2/event_struct.h>
 
-extern const struct slices_case timer_cases[];
+extern const struct slices_case pipe_cases[], timer_cases[];
 
 #endif

@@ -11,10 +11,13 @@ import libev
 
 OURS = "compat/libevent/libtorque_event.so.1"
 GOALS = {"there and back": 0.03, "read to write": 0.22}
-CASES = {
+# Beside libev's own program of the same as well.
+WITH_LIBEV = {
     "ring": ("Bytes that pipes pass on", ["ring-100", "ring-1000", "ring-9900", "ring-timeouts"]),
     "cascade": ("One byte through all pipes", ["cascade-100", "cascade-1000", "cascade-9900"]),
     "register": ("9,000 descriptors anew, and a pass", ["register"]),
+}
+CASES = {
     "toggle": ("Interest changed", ["toggle", "second"]),
     "pass": ("A pass of the loop", ["nothing", "one", "ready"]),
     "active": ("Activated by hand", ["active"]),
@@ -65,6 +68,12 @@ def libraries(bench, missing):
     if not os.path.exists(ours):
         raise missing(ours)
     return Library(None), Library(ours)
+
+
+def with_libev(bench, missing):
+    """The same and genuine libev, where its program was built."""
+    there = os.access(os.path.join(bench.programs, libev.Library.program), os.X_OK)
+    return (*libraries(bench, missing), *([libev.Library(None)] if there else []))
 
 
 def load_case(mode, load, goal, compare_all, missing):
@@ -156,5 +165,8 @@ def cases(compare_all, missing, line):
     made.update({f"libevent-{name}": (f"Beside libevent: {title}",
                                       libev.slices_case(names, missing, line, libraries, "libevent", GOALS))
                  for name, (title, names) in CASES.items()})
+    made.update({f"libevent-{name}": (f"Beside libevent and libev: {title}",
+                                      libev.slices_case(names, missing, line, with_libev, "libevent", GOALS, "libev"))
+                 for name, (title, names) in WITH_LIBEV.items()})
     made["libevent-memcached"] = ("Beside libevent: memcached", memcached_case(missing, line))
     return made

@@ -1,17 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Cases: pipes that pass bytes on, changes of interest, what a pass costs, signals, whole bases. */
+/* Cases: changes of interest, what a pass costs, signals, whole bases. */
 #include "libevent.h"
 
-#include <fcntl.h>
 #include <signal.h>
 
-enum { ACTIVE = 100, WRITES = 1000, FEW = 100, MANY = 1000, MOST = 9900, REGISTERED = 9000 };
 enum { TOGGLES = 1000, TOGGLE_PASSES = 12, PASSES = 20000, READY = 100, SIGNALS = 5000, BASES = 200 };
 
 static struct event_base *base;
 static struct event *events;
-static int (*pipes)[2], count, writes_left;
-static uint64_t called;
 
 static void new_base(void)
 {
@@ -20,229 +16,9 @@ static void new_base(void)
 		bench_die("event_base_new");
 }
 
-static void expect_calls(uint64_t wanted)
-{
-	if (called != wanted) {
-		fprintf(stderr, "%lu callbacks, not %lu\n", called, wanted);
-		exit(1);
-	}
-	called = 0;
-}
-
 static void pass(void)
 {
 	event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-}
-
-/* ---- pipes that pass bytes on ---- */
-
-static void write_byte(int number)
-{
-	if (write(pipes[number][1], "x", 1) != 1)
-		bench_die("write");
-}
-
-static void read_byte(int fd)
-{
-	char byte;
-	if (read(fd, &byte, 1) != 1)
-		bench_die("read");
-	called++;
-}
-
-/* Each byte that is read sends another one to the next pipe, until enough were sent. */
-static void on_ring(evutil_socket_t fd, short what, void *argument)
-{
-	int number = (int)(intptr_t)argument;
-	(void)what;
-	read_byte(fd);
-	if (writes_left) {
-		writes_left--;
-		write_byte((number + 1) % count);
-	}
-}
-
-static void on_cascade(evutil_socket_t fd, short what, void *argument)
-{
-	int number = (int)(intptr_t)argument;
-	(void)what;
-	read_byte(fd);
-	if (number + 1 < count)
-		write_byte(number + 1);
-}
-
-static void make_pipes(int how_many)
-{
-	new_base();
-	count = how_many;
-	events = bench_alloc((size_t)count, sizeof *events);
-	pipes = bench_alloc((size_t)count, sizeof *pipes);
-	for (int i = 0; i < count; i++)
-		if (pipe2(pipes[i], O_NONBLOCK | O_CLOEXEC) < 0)
-			bench_die("pipe2");
-}
-
-static void watch_pipe(int i, short what, event_callback_fn callback)
-{
-	event_assign(&events[i], base, pipes[i][0], what, callback, (void *)(intptr_t)i);
-}
-
-/* Each event gets a timeout of its own, which every byte puts off; span 0: none. */
-static void make_ring(int how_many, unsigned span_us)
-{
-	make_pipes(how_many);
-	for (int i = 0; i < count; i++) {
-		struct timeval limit = {10, span_us ? (suseconds_t)(bench_random() % span_us) : 0};
-		watch_pipe(i, EV_READ | EV_PERSIST, on_ring);
-		event_add(&events[i], span_us ? &limit : NULL);
-	}
-	pass();
-}
-
-/* ACTIVE bytes at once, at equal distances, WRITES of them in all. */
-static void ring(void)
-{
-	writes_left = WRITES - ACTIVE;
-	for (int i = 0; i < ACTIVE; i++)
-		write_byte(i * (count / ACTIVE));
-	while (called < WRITES)
-		event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
-	expect_calls(WRITES);
-}
-
-static void measure_ring(const char *measure)
-{
-	ring();
-	bench_start();
-	for (int i = 0; i < 10; i++)
-		ring();
-	bench_end(measure, 10);
-}
-
-static void ring_few_set_up(void)
-{
-	make_ring(FEW, 0);
-}
-
-static void ring_few_slice(void)
-{
-	measure_ring("1,000 bytes, 100 at once, 100 pipes");
-}
-
-static void ring_many_set_up(void)
-{
-	make_ring(MANY, 0);
-}
-
-static void ring_many_slice(void)
-{
-	measure_ring("1,000 bytes, 100 at once, 1,000 pipes");
-}
-
-static void ring_most_set_up(void)
-{
-	make_ring(MOST, 0);
-}
-
-static void ring_most_slice(void)
-{
-	measure_ring("1,000 bytes, 100 at once, 9,900 pipes");
-}
-
-static void ring_timeouts_set_up(void)
-{
-	make_ring(MOST, 999999);
-}
-
-static void ring_timeouts_slice(void)
-{
-	measure_ring("the same, each pipe with a timeout");
-}
-
-/* One byte goes through all; each pipe is watched until its byte or a timeout comes. */
-static void cascade(void)
-{
-	struct timeval limit = {10, 0};
-	for (int i = 0; i < count; i++) {
-		watch_pipe(i, EV_READ, on_cascade);
-		event_add(&events[i], &limit);
-	}
-	write_byte(0);
-	event_base_dispatch(base);
-	expect_calls((uint64_t)count);
-}
-
-static void measure_cascade(const char *measure)
-{
-	int times = 10000 / count;
-	bench_start();
-	for (int i = 0; i < times; i++)
-		cascade();
-	bench_end(measure, (uint64_t)times * (uint64_t)count);
-}
-
-static void cascade_few_set_up(void)
-{
-	make_pipes(FEW);
-}
-
-static void cascade_few_slice(void)
-{
-	measure_cascade("a pipe of a cascade of 100");
-}
-
-static void cascade_many_set_up(void)
-{
-	make_pipes(MANY);
-}
-
-static void cascade_many_slice(void)
-{
-	measure_cascade("a pipe of a cascade of 1,000");
-}
-
-static void cascade_most_set_up(void)
-{
-	make_pipes(MOST);
-}
-
-static void cascade_most_slice(void)
-{
-	measure_cascade("a pipe of a cascade of 9,900");
-}
-
-static void register_set_up(void)
-{
-	make_ring(REGISTERED, 0);
-}
-
-static void register_slice(void)
-{
-	bench_start();
-	for (int i = 0; i < count; i++) {
-		event_del(&events[i]);
-		event_add(&events[i], NULL);
-	}
-	pass();
-	bench_end("del and add, of 9,000", (uint64_t)count);
-	bench_start();
-	for (int i = 0; i < count; i++) {
-		event_del(&events[i]);
-		watch_pipe(i, EV_READ | EV_PERSIST, on_ring);
-		event_add(&events[i], NULL);
-	}
-	pass();
-	bench_end("del, assign and add, of 9,000", (uint64_t)count);
-	bench_start();
-	for (int i = 0; i < count; i++)
-		event_del(&events[i]);
-	pass();
-	bench_end("del, of 9,000", (uint64_t)count);
-	bench_start();
-	for (int i = 0; i < count; i++)
-		event_add(&events[i], NULL);
-	pass();
-	bench_end("add, of 9,000", (uint64_t)count);
 }
 
 /* ---- changes of interest ---- */
@@ -250,7 +26,7 @@ static void register_slice(void)
 static void on_event(evutil_socket_t fd, short what, void *argument)
 {
 	(void)fd, (void)what, (void)argument;
-	called++;
+	bench_called++;
 }
 
 static void make_events(int how_many, int (*make_fd)(void))
@@ -307,13 +83,15 @@ static void toggle_slice(void)
 		pass();
 	}
 	bench_end("read to write and a pass", PASSES);
-	expect_calls(0);
+	bench_expect_calls(0);
 }
 
 /* What buffers do: another event of the descriptor comes and goes while the first stays. */
 static void second_set_up(void)
 {
-	make_pipes(TOGGLES);
+	int (*pipes)[2] = bench_make_pipes(TOGGLES);
+	new_base();
+	events = bench_alloc(TOGGLES, sizeof *events);
 	for (int i = 0; i < TOGGLES; i++) {
 		struct event *first = event_new(base, pipes[i][1], EV_READ | EV_PERSIST, on_event, NULL);
 		if (!first || event_add(first, NULL) < 0)
@@ -333,7 +111,7 @@ static void second_slice(void)
 	}
 	bench_end("a write event comes, is called, goes", TOGGLES);
 	pass();
-	expect_calls(TOGGLES);
+	bench_expect_calls(TOGGLES);
 }
 
 /* ---- a pass ---- */
@@ -341,12 +119,12 @@ static void second_slice(void)
 static void measure_passes(const char *measure, int passes, uint64_t ready)
 {
 	pass();
-	called = 0;
+	bench_called = 0;
 	bench_start();
 	for (int i = 0; i < passes; i++)
 		pass();
 	bench_end(measure, (uint64_t)passes);
-	expect_calls(ready * (uint64_t)passes);
+	bench_expect_calls(ready * (uint64_t)passes);
 }
 
 static void nothing_set_up(void)
@@ -396,7 +174,7 @@ static void signal_slice(void)
 		event_base_loop(base, EVLOOP_ONCE);
 	}
 	bench_end("raise a signal and have its callback run", SIGNALS);
-	expect_calls(SIGNALS);
+	bench_expect_calls(SIGNALS);
 }
 
 static void active_set_up(void)
@@ -413,13 +191,13 @@ static void active_slice(void)
 		pass();
 	}
 	bench_end("event_active, 1,000 a pass", TOGGLE_PASSES * TOGGLES);
-	expect_calls((uint64_t)TOGGLE_PASSES * TOGGLES);
+	bench_expect_calls((uint64_t)TOGGLE_PASSES * TOGGLES);
 	bench_start();
 	for (int i = 0; i < PASSES; i++)
 		event_base_once(base, -1, EV_TIMEOUT, on_event, NULL, NULL);
 	pass();
 	bench_end("event_base_once, at once", PASSES);
-	expect_calls(PASSES);
+	bench_expect_calls(PASSES);
 }
 
 static void nothing_to_set_up(void)
@@ -442,18 +220,10 @@ static void bases_slice(void)
 	}
 	bench_end("make a base, one event, free", BASES);
 	close(fd);
-	expect_calls(BASES);
+	bench_expect_calls(BASES);
 }
 
 static const struct slices_case loop_cases[] = {
-	{"ring-100", ring_few_set_up, ring_few_slice},
-	{"ring-1000", ring_many_set_up, ring_many_slice},
-	{"ring-9900", ring_most_set_up, ring_most_slice},
-	{"ring-timeouts", ring_timeouts_set_up, ring_timeouts_slice},
-	{"cascade-100", cascade_few_set_up, cascade_few_slice},
-	{"cascade-1000", cascade_many_set_up, cascade_many_slice},
-	{"cascade-9900", cascade_most_set_up, cascade_most_slice},
-	{"register", register_set_up, register_slice},
 	{"toggle", toggle_set_up, toggle_slice},
 	{"second", second_set_up, second_slice},
 	{"nothing", nothing_set_up, nothing_slice},
@@ -465,5 +235,5 @@ static const struct slices_case loop_cases[] = {
 	{NULL, NULL, NULL},
 };
 
-const struct slices_case *const bench_cases[] = {loop_cases, timer_cases, NULL};
+const struct slices_case *const bench_cases[] = {loop_cases, pipe_cases, timer_cases, NULL};
 const char bench_function[] = "event_base_loop";

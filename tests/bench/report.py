@@ -17,6 +17,14 @@ def ratio_text(row):
     return f"{row['ratio']:6.3f} [{row['low']:.3f} .. {row['high']:.3f}]{goal}{itself}"
 
 
+def third_text(row):
+    """Ours beside yet another library, in the same run."""
+    if "third" not in row:
+        return ""
+    return (f"beside {row['third']} ({row['third_value']:,.2f}) {row['third_ratio']:.3f}"
+            f" [{row['third_low']:.3f} .. {row['third_high']:.3f}]")
+
+
 def calls_text(row):
     """epoll_ctl and system calls in all, for one operation, beside the peer's."""
     if not row.get("calls"):
@@ -35,7 +43,7 @@ def line(row):
     if "failed" in row:
         return f"{row['name']:38} FAILED: {row['failed']}"
     if "base_value" in row:
-        return f"{row['name']:51} {value_text(row):34} {ratio_text(row)}  {calls_text(row)}".rstrip()
+        return f"{row['name']:51} {value_text(row):34} {ratio_text(row)}  {third_text(row)}  {calls_text(row)}".rstrip()
     if "value" in row:
         return f"{row['name']:38} {row['value']:12.2f} {row['unit']:4} {ratio_text(row)}"
     return (f"{row['name']:38} {ratio_text(row):42}  {row['cpu_us']:6.2f} us/request beside {row['base_cpu_us']:.2f}"
@@ -72,7 +80,8 @@ def markdown_values(rows):
              "|---|--:|--:|--:|---|" + ("--:|" if counted else "")]
     for row in rows:
         ratio = f"{row['ratio']:.3f} | {row['low']:.3f}..{row['high']:.3f}" if "ratio" in row else " | "
-        lines.append(f"| {row['name']} | {value_text(row)} | {ratio} | {row.get('base', '')} |" +
+        base = "; ".join(filter(None, (row.get("base"), third_text(row))))
+        lines.append(f"| {row['name']} | {value_text(row)} | {ratio} | {base} |" +
                      (f" {calls_text(row)} |" if counted else ""))
     return lines
 

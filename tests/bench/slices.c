@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
@@ -17,6 +18,8 @@ static struct {
 	int written;
 	uint64_t seed;
 } bench = {.seed = 88172645463325252u};
+
+uint64_t bench_called;
 
 void bench_die(const char *what)
 {
@@ -54,6 +57,37 @@ int bench_ready_fd(void)
 	if (fd < 0)
 		bench_die("eventfd");
 	return fd;
+}
+
+int (*bench_make_pipes(int count))[2]
+{
+	int(*pipes)[2] = bench_alloc((size_t)count, sizeof *pipes);
+	for (int i = 0; i < count; i++)
+		if (pipe2(pipes[i], O_NONBLOCK | O_CLOEXEC) < 0)
+			bench_die("pipe2");
+	return pipes;
+}
+
+void bench_write_byte(const int pipe[2])
+{
+	if (write(pipe[1], "x", 1) != 1)
+		bench_die("write");
+}
+
+void bench_read_byte(int fd)
+{
+	char byte;
+	if (read(fd, &byte, 1) != 1)
+		bench_die("read");
+}
+
+void bench_expect_calls(uint64_t wanted)
+{
+	if (bench_called != wanted) {
+		fprintf(stderr, "%" PRIu64 " callbacks, not %" PRIu64 "\n", bench_called, wanted);
+		exit(1);
+	}
+	bench_called = 0;
 }
 
 uint64_t bench_memory(void)

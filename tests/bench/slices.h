@@ -38,8 +38,16 @@ uint64_t bench_random(void);
 /* A descriptor on which nothing ever happens, and one that is always readable. */
 int bench_quiet_fd(void);
 int bench_ready_fd(void);
+/* count pipes, which do not block; a byte into one of them, and out of the reading end fd. */
+int (*bench_make_pipes(int count))[2];
+void bench_write_byte(const int pipe[2]);
+void bench_read_byte(int fd);
 /* Private memory of the process, bytes. */
 uint64_t bench_memory(void);
+
+/* For callbacks to count themselves. Ends the program where that is not as many as wanted, and begins anew. */
+extern uint64_t bench_called;
+void bench_expect_calls(uint64_t wanted);
 
 /* Between them lies what is measured: CPU time of the process. end() adds a value to the slice's reply. */
 void bench_start(void);
