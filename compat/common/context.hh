@@ -42,4 +42,12 @@ inline torque_err open_context(torque_alloc_take_fn *take, torque_alloc_give_fn 
   return err;
 }
 
+// What is waited for a timeout so far away. From a second on in whole milliseconds, up, as libev and libevent always wait:
+// the kernel allows itself a thousandth of any wait, and to say the rest of it takes 80 ns.
+inline uint64_t wait_for(uint64_t ns) noexcept {
+  constexpr uint64_t kSecond = 1000000000, kMillisecond = 1000000;
+  if (ns < kSecond || ns > UINT64_MAX - kMillisecond) return ns;
+  return (ns + kMillisecond - 1) / kMillisecond * kMillisecond;
+}
+
 }  // namespace torque_compat

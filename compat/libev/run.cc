@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "common/context.hh"
 #include "loop.hh"
 
 namespace torque_ev {
@@ -65,7 +66,7 @@ ev_tstamp collect(struct ev_loop *loop, ev_tstamp wait, ev_tstamp pass_began) {
 uint64_t to_ns(ev_tstamp wait) {
   if (wait < 0 || wait > 9e9) return UINT64_MAX;
   // Up: what is waited for must lie in the past then.
-  return wait == 0 ? 0 : static_cast<uint64_t>(wait * 1e9) + 1;
+  return wait == 0 ? 0 : torque_compat::wait_for(static_cast<uint64_t>(wait * 1e9) + 1);
 }
 
 // Whether anything came.

@@ -3,6 +3,7 @@
 #include <climits>
 
 #include "base.hh"
+#include "common/context.hh"
 
 namespace torque_event {
 
@@ -167,7 +168,8 @@ int run(event_base *b, int flags) {
     b->go_on = 0;
     b->deferreds = 0;
     if (b->gotterm || b->broken) break;
-    const uint64_t ns = !b->active_count && !(flags & EVLOOP_NONBLOCK) ? ns_until_timeout(b) : 0;
+    const uint64_t ns =
+        !b->active_count && !(flags & EVLOOP_NONBLOCK) ? torque_compat::wait_for(ns_until_timeout(b)) : 0;
     if (!(flags & EVLOOP_NO_EXIT_ON_EMPTY) && !have_events(b) && !b->active_count) return 1;
     if (b->later.first) make_later_active(b);
     clear_cache(b);

@@ -86,7 +86,8 @@ uint32_t EpollQueue::wait(Ready *out, uint32_t max, uint64_t timeout_ns) noexcep
   auto *raw = reinterpret_cast<epoll_event *>(out);
   int n = -1;
   const int limit = static_cast<int>(max);
-  if (timeout_ns == 0 || timeout_ns == kNever || milliseconds_only_.load(std::memory_order_relaxed)) {
+  // What can be said in milliseconds (0 and kNever as well) is: the other call takes 80 ns more.
+  if (timeout_ns % 1000000 == 0 || timeout_ns == kNever || milliseconds_only_.load(std::memory_order_relaxed)) {
     n = ::epoll_wait(epoll_.get(), raw, limit, timeout_ms(timeout_ns));
   } else {
     const timespec ts = to_timespec(timeout_ns);
