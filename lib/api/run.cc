@@ -69,7 +69,7 @@ bool stopping(const torque_ctx &ctx) noexcept { return ctx.core.stopping.load(st
   return told;
 }
 
-inline uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
+[[gnu::always_inline]] inline uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
   return ctx.core.watches.in_use() ? serve_watches(ctx, timeout_ns) : serve_sources(ctx, timeout_ns);
 }
 

@@ -41,11 +41,8 @@ torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uin
   // (In a child the kernel's object is the parent's as well until the context is made to work there.)
   if (!(flags & TORQUE_WATCH_NOW) || ctx->core.foreign()) [[likely]]
     return w.wish(fd, events, flags);
-  Domain &d = ctx->core.domain(0);
-  uint32_t calls;
-  const torque_err err = w.wish_now(fd, events, flags, d.queue(), &calls);
-  if (calls) d.count(Counter::controls, calls);
-  return err;
+  // Whoever may wish holds what the worker counts under, too.
+  return w.wish_now(fd, events, flags, ctx->core.domain(0).queue(), ctx->team.worker(0).counters);
 }
 
 }  // extern "C"

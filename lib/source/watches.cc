@@ -55,6 +55,25 @@ inline int Watches::add_number(Queue &queue, int fd, const Entry &e) noexcept {
   return error;
 }
 
+[[gnu::always_inline]] inline int Watches::add_here(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
+  const uint32_t before = e.generation++;
+  e.flags &= static_cast<uint8_t>(~kSuspect);
+  counters.add(Counter::controls);
+  const int error = add_number(queue, fd, e);
+  if (error != EEXIST) return error;
+  // The same file still, registered as before or with another mask; or a source's.
+  const bool sources = descriptors_.any() && Descriptors::Entry(descriptors_, fd).owner();
+  if (e.told == e.wanted && !(e.wanted & kEdge) && !sources) {
+    e.generation = before;
+    return 0;
+  }
+  counters.add(Counter::controls);
+  return modify_number(queue, fd, e);
+}
+[[gnu::noinline]] int Watches::add(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
+  return add_here(queue, counters, fd, e);
+}
+
 // What the kernel says of the wish. Where nothing else has changed only a failing addition tells that the file is still
 // the same.
 inline int Watches::ask(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
@@ -64,16 +83,22 @@ inline int Watches::ask(Queue &queue, Counters &counters, int fd, Entry &e) noex
   return error == ENOENT ? add(queue, counters, fd, e) : error;  // it was closed
 }
 
+// What is not wanted any more stays registered until it fires: mostly it is closed, or wanted again, before that.
 torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
   const auto i = static_cast<size_t>(fd);
   if (i >= entries_.size() && !make_room(i)) [[unlikely]]
     return TORQUE_ERR_RESOURCE;
   Entry &e = entries_[i];
-  const uint32_t now = e.flags;
-  if (!(now & kChanged) && !changed_.push(fd)) return TORQUE_ERR_RESOURCE;
-  e.wanted = static_cast<uint8_t>(events | (flags & TORQUE_WATCH_EDGE && events ? kEdge : 0u));
+  const uint32_t now = e.flags | (flags & TORQUE_WATCH_NEW) << 1;
   static_assert(kNew == TORQUE_WATCH_NEW << 1 && kPeek == TORQUE_WATCH_PEEK << 2);
-  e.flags = static_cast<uint8_t>(now | kChanged | (flags & TORQUE_WATCH_NEW) << 1 | (flags & TORQUE_WATCH_PEEK) << 2);
+  if (events == 0) {
+    e.wanted = 0;
+    e.flags = static_cast<uint8_t>(now);
+    return TORQUE_ERR_NONE;
+  }
+  if (!(now & kChanged) && !changed_.push(fd)) return TORQUE_ERR_RESOURCE;
+  e.wanted = static_cast<uint8_t>(events | (flags & TORQUE_WATCH_EDGE ? kEdge : 0u));
+  e.flags = static_cast<uint8_t>(now | kChanged | (flags & TORQUE_WATCH_PEEK) << 2);
   return TORQUE_ERR_NONE;
 }
 
@@ -83,17 +108,18 @@ torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
   return true;
 }
 
-torque_err Watches::wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, uint32_t *ret_calls) noexcept {
-  *ret_calls = 0;
-  const torque_err err = wish(fd, events, flags);
-  if (err) return err;
-  Entry &e = entries_[static_cast<size_t>(fd)];
-  if (e.wanted == 0 || (e.told != 0 && !(e.flags & kNew))) return TORQUE_ERR_NONE;
-  if (e.flags & kAlways && !(e.flags & kNew)) return TORQUE_ERR_NONE;
+torque_err Watches::wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, Counters &counters) noexcept {
+  const auto i = static_cast<size_t>(fd);
+  if (i >= entries_.size() && !make_room(i)) [[unlikely]]
+    return TORQUE_ERR_RESOURCE;
+  Entry &e = entries_[i];
+  const bool fresh = e.flags & kNew || flags & TORQUE_WATCH_NEW;
+  if (events == 0 || (!fresh && (e.told != 0 || e.flags & kAlways))) return wish(fd, events, flags);
+  e.wanted = static_cast<uint8_t>(events | (flags & TORQUE_WATCH_EDGE ? kEdge : 0u));
   e.flags &= static_cast<uint8_t>(~(kNew | kAlways));
-  Counters calls;
-  const int error = ask(queue, calls, fd, e);
-  *ret_calls = static_cast<uint32_t>(calls.get(static_cast<uint32_t>(Counter::controls)));
+  // (The way that nearly all go is in one piece: after a system call each return is mispredicted.)
+  const bool add_first = e.told == 0 || e.told == e.wanted;
+  const int error = add_first ? add_here(queue, counters, fd, e) : ask(queue, counters, fd, e);
   if (error) e.wanted = 0;
   e.told = e.wanted;
   if (replaced_) [[unlikely]]
@@ -136,7 +162,6 @@ uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
     const int fd = changed_[i];
     Entry &e = entries_[static_cast<size_t>(fd)];
     e.flags &= static_cast<uint8_t>(~kChanged);
-    // What is not wanted stays registered until it fires: mostly it is closed, or wanted again, before that.
     const bool look_first = e.flags & kPeek && may_peek(e);
     e.flags &= static_cast<uint8_t>(~(kPeek | kPeeked));
     if (e.wanted == 0 || (e.wanted == e.told && !(e.flags & kNew))) continue;
@@ -186,22 +211,6 @@ uint32_t Watches::tell_peeked() noexcept {
   }
   peeks_.clear();
   return told;
-}
-
-[[gnu::noinline]] int Watches::add(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
-  const uint32_t before = e.generation++;
-  e.flags &= static_cast<uint8_t>(~kSuspect);
-  counters.add(Counter::controls);
-  const int error = add_number(queue, fd, e);
-  if (error != EEXIST) return error;
-  // The same file still, registered as before or with another mask; or a source's.
-  const bool sources = descriptors_.any() && Descriptors::Entry(descriptors_, fd).owner();
-  if (e.told == e.wanted && !(e.wanted & kEdge) && !sources) {
-    e.generation = before;
-    return 0;
-  }
-  counters.add(Counter::controls);
-  return modify_number(queue, fd, e);
 }
 
 // Its finalizer may run here, and make wishes.

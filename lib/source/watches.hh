@@ -44,7 +44,7 @@ class Watches {
 
   // The same, and brings it before the kernel at once where that knows nothing of the number, or perhaps another file's
   // (kNew). Errors: what the kernel says, and then nothing is wished.
-  torque_err wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, uint32_t *ret_calls) noexcept;
+  torque_err wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, Counters &counters) noexcept;
 
   // Brings all wishes before the kernel. Answers how many errors were told.
   uint32_t flush(Queue &queue, Counters &counters) noexcept {
@@ -113,6 +113,7 @@ class Watches {
   uint32_t peek(Queue &, Counters &) noexcept;
   int bring(Queue &, Counters &, int fd, Entry &) noexcept;
   int ask(Queue &, Counters &, int fd, Entry &) noexcept;
+  int add_here(Queue &, Counters &, int fd, Entry &) noexcept;
   int add(Queue &, Counters &, int fd, Entry &) noexcept;
   static int control(Queue &, int fd, const Entry &, bool add) noexcept;
   int add_number(Queue &, int fd, const Entry &) noexcept;
