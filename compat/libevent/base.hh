@@ -148,7 +148,11 @@ int wake(event_base *b);
 void wait_for_callback(event_base *b);
 
 // ---- time ----
-void get_time(event_base *b, timeval *ret);  // the cached one, if there is one
+void read_time(event_base *b, timeval *ret);
+inline void get_time(event_base *b, timeval *ret) {  // the cached one, if there is one
+  if (b->cache.tv_sec) *ret = b->cache;
+  else read_time(b, ret);
+}
 void update_cache(event_base *b);
 inline void clear_cache(event_base *b) { b->cache.tv_sec = 0; }
 
@@ -195,11 +199,33 @@ uint64_t ns_until_timeout(event_base *b);  // UINT64_MAX: there is none
 // ---- debug mode ----
 void note_setup(const event *e);
 void note_teardown(const event *e);
+namespace debug {  // while it is on
 void note_add(const event *e);
 void note_del(const event *e);
 void assert_setup(const event *e, const char *where);
 void assert_not_added(const event *e, const char *where);
 void assert_nonblocking(int fd);
+}  // namespace debug
+inline void note_add(const event *e) {
+  if (event_debug_mode_on_) [[unlikely]]
+    debug::note_add(e);
+}
+inline void note_del(const event *e) {
+  if (event_debug_mode_on_) [[unlikely]]
+    debug::note_del(e);
+}
+inline void assert_setup(const event *e, const char *where) {
+  if (event_debug_mode_on_) [[unlikely]]
+    debug::assert_setup(e, where);
+}
+inline void assert_not_added(const event *e, const char *where) {
+  if (event_debug_mode_on_) [[unlikely]]
+    debug::assert_not_added(e, where);
+}
+inline void assert_nonblocking(int fd) {
+  if (event_debug_mode_on_) [[unlikely]]
+    debug::assert_nonblocking(fd);
+}
 void too_late_for_debug_mode();
 int setup_debug_lock(int enable);
 void end_debug_mode();

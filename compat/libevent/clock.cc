@@ -90,11 +90,7 @@ CommonTimeout *make_common(event_base *b, const timeval &duration) {
 
 }  // namespace
 
-void get_time(event_base *b, timeval *ret) {
-  if (b->cache.tv_sec) {
-    *ret = b->cache;
-    return;
-  }
+void read_time(event_base *b, timeval *ret) {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   *ret = {now.tv_sec, now.tv_nsec / 1000};
@@ -107,7 +103,7 @@ void get_time(event_base *b, timeval *ret) {
 
 void update_cache(event_base *b) {
   b->cache.tv_sec = 0;
-  if (!(b->flags & EVENT_BASE_FLAG_NO_CACHE_TIME)) get_time(b, &b->cache);
+  if (!(b->flags & EVENT_BASE_FLAG_NO_CACHE_TIME)) read_time(b, &b->cache);
 }
 
 bool is_common(const timeval *tv, const event_base *b) {

@@ -46,9 +46,6 @@ Known **find(const event *e) {
 }
 
 void note(const event *e, bool added, const char *what, const char *where) {
-  too_late_for_debug_mode();
-  if (!event_debug_mode_on_) [[likely]]
-    return;
   const DebugLocked locked;
   Known *k = *find(e);
   if (k) k->added = added;
@@ -89,30 +86,26 @@ void note_teardown(const event *e) {
   }
 }
 
-void note_add(const event *e) {
+void debug::note_add(const event *e) {
   note(e, true, "%s: noting an add on a non-setup event %p (events: 0x%x, fd: %d, flags: 0x%x)", "event_debug_note_add_");
 }
-void note_del(const event *e) {
+void debug::note_del(const event *e) {
   note(e, false, "%s: noting a del on a non-setup event %p (events: 0x%x, fd: %d, flags: 0x%x)", "event_debug_note_del_");
 }
 
-void assert_setup(const event *e, const char *where) {
-  if (!event_debug_mode_on_) [[likely]]
-    return;
+void debug::assert_setup(const event *e, const char *where) {
   const DebugLocked locked;
   if (!*find(e)) complain("%s called on a non-initialized event %p (events: 0x%x, fd: %d, flags: 0x%x)", where, e);
 }
 
-void assert_not_added(const event *e, const char *where) {
-  if (!event_debug_mode_on_) [[likely]]
-    return;
+void debug::assert_not_added(const event *e, const char *where) {
   const DebugLocked locked;
   const Known *k = *find(e);
   if (k && k->added) complain("%s called on an already added event %p (events: 0x%x, fd: %d, flags: 0x%x)", where, e);
 }
 
-void assert_nonblocking(int fd) {
-  if (!event_debug_mode_on_ || fd < 0) return;
+void debug::assert_nonblocking(int fd) {
+  if (fd < 0) return;
   const int flags = fcntl(fd, F_GETFL);
   if (flags >= 0) TORQUE_EVENT_REQUIRE(flags & O_NONBLOCK);
 }

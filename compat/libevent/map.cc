@@ -33,8 +33,7 @@ void count(Descriptor &d, short what, int by) {
   if (what & EV_CLOSED) d.closes = static_cast<uint16_t>(d.closes + by);
 }
 
-bool make_room(event_base *b, int fd) {
-  if (fd < b->fds_room) return true;
+[[gnu::noinline]] bool make_more_room(event_base *b, int fd) {
   if (fd > INT_MAX / 2) return false;
   int room = b->fds_room ? b->fds_room : 32;
   while (room <= fd) room *= 2;
@@ -48,7 +47,9 @@ bool make_room(event_base *b, int fd) {
   return true;
 }
 
-int wish(event_base *b, int fd, short before, short now, bool edge) {
+bool make_room(event_base *b, int fd) { return fd < b->fds_room || make_more_room(b, fd); }
+
+[[gnu::always_inline]] inline int wish(event_base *b, int fd, short before, short now, bool edge) {
   uint32_t flags = edge && b->method->features & EV_FEATURE_ET ? uint32_t{TORQUE_WATCH_EDGE} : 0u;
   // A number that nobody watched may have been closed meanwhile.
   if (!before) flags |= TORQUE_WATCH_NEW;
@@ -69,12 +70,12 @@ int add_io(event_base *b, event *e) {
   if (fd < 0) return 0;
   if (!make_room(b, fd)) return -1;
   Descriptor &d = b->fds[fd];
-  const short before = wanted(d);
-  if (d.reads == UINT16_MAX || d.writes == UINT16_MAX || d.closes == UINT16_MAX) {
+  const event *other = d.events.first;
+  const short before = other ? wanted(d) : short{0};
+  if (other && (d.reads == UINT16_MAX || d.writes == UINT16_MAX || d.closes == UINT16_MAX)) {
     log_warnx("Too many events reading or writing on fd %d", fd);
     return -1;
   }
-  const event *other = d.events.first;
   if (event_debug_mode_on_ && other && (other->ev_events & EV_ET) != (e->ev_events & EV_ET)) {
     log_warnx("Tried to mix edge-triggered and non-edge-triggered events on fd %d", fd);
     return -1;
@@ -94,7 +95,7 @@ int del_io(event_base *b, event *e) {
   const short before = wanted(d);
   count(d, e->ev_events, -1);
   EventList::remove(e);
-  const short now = wanted(d);
+  const short now = d.events.first ? wanted(d) : short{0};
   if (now == before) return 0;
   return wish(b, fd, before, now, e->ev_events & EV_ET) ? -1 : 1;
 }
