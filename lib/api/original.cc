@@ -5,6 +5,7 @@
 
 #include "api/handle.hh"
 #include "base/clock.hh"
+#include "base/syscall.hh"
 #include "libtorque/torque.h"
 #include "source/hub.hh"
 
@@ -18,11 +19,19 @@ struct Closure {
   libtorquewcb tx;
   libtorquetimecb timed;
   void *state;
+  bool connecting;  // the holder's
 };
 
 Closure *make_closure(torque_ctx *ctx, const Closure &c) noexcept {
   void *p = ctx->core.alloc.get(sizeof(Closure), alignof(Closure));
   return p ? new (p) Closure(c) : nullptr;
+}
+
+// first, and then second if first (a close, and the number used again) has not ended the source.
+template <class F, class G>
+void call_both(torque_source source, int fd, void *state, F first, G second) noexcept {
+  if (first) first(fd, state);
+  if (second && torque_source_alive(source)) second(fd, state);
 }
 
 void free_closure(void *arg) noexcept {
@@ -35,11 +44,13 @@ extern "C" {
 void closure_end(torque_source, int32_t, void *arg) { free_closure(arg); }
 
 int32_t closure_fd(torque_source source, int32_t fd, uint32_t events, void *arg) {
-  const auto *c = static_cast<Closure *>(arg);
+  auto *c = static_cast<Closure *>(arg);
   const uint32_t broken = TORQUE_ERROR | TORQUE_CLOSED;
-  if (c->rx && (events & (TORQUE_READ | broken))) c->rx(fd, c->state);
-  // What rx did (a close, and the number used again) may have ended this source.
-  if (c->tx && (events & (TORQUE_WRITE | (c->rx ? 0u : broken))) && torque_source_alive(source)) c->tx(fd, c->state);
+  const bool connected = c->connecting;
+  if (connected) c->connecting = false;
+  const auto rx = events & (TORQUE_READ | broken) ? c->rx : nullptr;
+  const auto tx = events & (TORQUE_WRITE | (c->rx && !connected ? 0u : broken)) ? c->tx : nullptr;
+  connected ? call_both(source, fd, c->state, tx, rx) : call_both(source, fd, c->state, rx, tx);
   return TORQUE_DONE;
 }
 
@@ -68,13 +79,26 @@ torque_err finish_adding(torque_err err, torque_source source, Closure *c, bool 
   return err;
 }
 
-torque_err add_fd(torque_ctx *ctx, int fd, uint32_t flags, libtorquercb rx, libtorquewcb tx, void *state) noexcept {
+torque_err connect_fd(int fd, const sockaddr *addr, socklen_t addrlen) noexcept {
+  const int mode = ::fcntl(fd, F_GETFL);
+  if (mode < 0 || (!(mode & O_NONBLOCK) && ::fcntl(fd, F_SETFL, mode | O_NONBLOCK) != 0)) return last_error();
+  if (::connect(fd, addr, addrlen) == 0 || errno == EINPROGRESS || errno == EINTR) return TORQUE_ERR_NONE;
+  return last_error();
+}
+
+// addr null: fd is what it is.
+torque_err add_fd(torque_ctx *ctx, int fd, uint32_t flags, libtorquercb rx, libtorquewcb tx, void *state,
+                  const sockaddr *addr, socklen_t addrlen) noexcept {
   if (!ctx || (!rx && !tx)) return TORQUE_ERR_INVAL;
-  Closure *c = make_closure(ctx, {ctx, rx, tx, nullptr, state});
+  Closure *c = make_closure(ctx, {ctx, rx, tx, nullptr, state, addr && tx});
   if (!c) return TORQUE_ERR_RESOURCE;
   const uint32_t events = (rx ? uint32_t{TORQUE_READ} : 0u) | (tx ? uint32_t{TORQUE_WRITE} : 0u);
   torque_source source = 0;
-  const torque_err err = torque_fd_new(ctx, fd, events, flags, closure_fd, c, &source);
+  torque_err err = torque_fd_new(ctx, fd, events, flags, closure_fd, c, &source);
+  if (!err && addr) {
+    err = connect_fd(fd, addr, addrlen);
+    if (err) (void)torque_source_remove(source);
+  }
   return finish_adding(err, source, c, false, 0, 0);
 }
 
@@ -83,11 +107,16 @@ torque_err add_fd(torque_ctx *ctx, int fd, uint32_t flags, libtorquercb rx, libt
 extern "C" {
 
 torque_err torque_addfd_unbuffered(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx, void *state) {
-  return add_fd(ctx, fd, 0, rx, tx, state);
+  return add_fd(ctx, fd, 0, rx, tx, state, nullptr, 0);
 }
 
 torque_err torque_addfd_concurrent(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx, void *state) {
-  return add_fd(ctx, fd, TORQUE_CONCURRENT, rx, tx, state);
+  return add_fd(ctx, fd, TORQUE_CONCURRENT, rx, tx, state, nullptr, 0);
+}
+
+torque_err torque_addconnector_unbuffered(struct torque_ctx *ctx, int fd, const struct sockaddr *addr,
+                                          socklen_t addrlen, libtorquercb rx, libtorquewcb tx, void *state) {
+  return addr ? add_fd(ctx, fd, 0, rx, tx, state, addr, addrlen) : TORQUE_ERR_INVAL;
 }
 
 torque_err torque_addsignal(struct torque_ctx *ctx, const sigset_t *signals, libtorquercb rx, void *state) {
@@ -97,7 +126,7 @@ torque_err torque_addsignal(struct torque_ctx *ctx, const sigset_t *signals, lib
   for (int s = 1; s <= SIGRTMAX; ++s) {
     if (sigismember(signals, s) == 1) signos[count++] = s;
   }
-  Closure *c = make_closure(ctx, {ctx, rx, nullptr, nullptr, state});
+  Closure *c = make_closure(ctx, {ctx, rx, nullptr, nullptr, state, false});
   if (!c) return TORQUE_ERR_RESOURCE;
   torque_source source = 0;
   const torque_err err = torque_signal_new(ctx, signos, count, closure_signal, c, &source);
@@ -111,7 +140,7 @@ torque_err torque_addtimer(struct torque_ctx *ctx, const struct itimerspec *when
   const uint64_t period = to_ns(when->it_interval);
   const uint64_t first = to_ns(when->it_value) ? to_ns(when->it_value) : period;
   if (first == 0) return TORQUE_ERR_INVAL;
-  Closure *c = make_closure(ctx, {ctx, nullptr, nullptr, cb, state});
+  Closure *c = make_closure(ctx, {ctx, nullptr, nullptr, cb, state, false});
   if (!c) return TORQUE_ERR_RESOURCE;
   torque_source source = 0;
   const torque_err err = torque_timer_new(ctx, TORQUE_CLOCK_MONOTONIC, closure_timer, c, &source);

@@ -107,7 +107,9 @@ ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
   const int fd = s.slot->fd.get();
   Pool &pool = h.turn.pool;
   char *scratch = pool.scratch(0);
-  const size_t ask = std::min(pool.ask(), std::max<size_t>(most, 1));
+  // What is kept never passes the high mark.
+  const size_t room = s.kept && !s.layers ? s.type->input_high - s.kept->left : SIZE_MAX;
+  const size_t ask = std::min({pool.ask(), std::max<size_t>(most, 1), room});
   if (!scratch) {
     errno = ENOMEM;
     return -1;
@@ -198,7 +200,9 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
   bool any = false;
   if (h.is(kPushed)) feed_pushed(h);
   if (h.over()) return true;
-  if (h.is(kRetell) && may_tell(h)) {
+  // The original's sources are called once, with what is kept and what has come.
+  const bool read_first = s.type->writable && h.is(kReadable) && wants_input(h);
+  if (h.is(kRetell) && may_tell(h) && !read_first) {
     any = s.kept != nullptr;
     tell_kept(h, s.type->input_low);
     if (h.over()) return any;
@@ -234,6 +238,10 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     if (h.over()) return true;
     // Answers go out before more is read: small ones soon, large ones while they are in the cache.
     if ((!more && !h.is(kClosing)) || !s.wire.empty()) break;
+  }
+  if (read_first && h.is(kRetell) && may_tell(h)) {
+    tell_kept(h, s.type->input_low);
+    if (h.over()) return true;
   }
   tell_ends(h);
   return any;

@@ -41,18 +41,19 @@ bool connected(Hold &h, uint32_t events) noexcept {
   }
   if (!(events & (TORQUE_WRITE | TORQUE_ERROR | TORQUE_CLOSED))) return false;
   const int fd = h.s.slot->fd.get();
-  int e = 0;
-  socklen_t len = sizeof e;
-  if (::getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0) e = errno;
-  if (e) {
-    over(h, TORQUE_ERR_SYSCALL + e);
-    return false;
-  }
   sockaddr_storage peer;
-  len = sizeof peer;
-  if (::getpeername(fd, reinterpret_cast<sockaddr *>(&peer), &len) != 0) return false;  // told too early
-  h.clear(kConnecting);
-  return true;
+  socklen_t len = sizeof peer;
+  if (::getpeername(fd, reinterpret_cast<sockaddr *>(&peer), &len) == 0) {
+    h.clear(kConnecting);
+    return true;
+  }
+  int e = errno;
+  len = sizeof e;
+  // Who borrowed the descriptor leaves the reason in it, for the program to ask.
+  if (!h.s.type->borrows && ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) != 0) e = errno;
+  if (e == 0 || (h.s.type->borrows && !(events & (TORQUE_ERROR | TORQUE_CLOSED)))) return false;  // told too early
+  over(h, TORQUE_ERR_SYSCALL + e);
+  return false;
 }
 
 // Both ways are over, or all that remains is to wait.
@@ -100,8 +101,11 @@ void disown_descriptor(Slot &slot) noexcept { slot.traits.set(static_cast<uint16
 
 void over(Hold &h, torque_err err) noexcept {
   if (h.is(kOver)) return;
+  const bool broken = err && !h.over();
   h.set(kOver);
   h.s.error = err;
+  if (broken && h.s.type->borrows) adopt_descriptor(*h.s.slot);
+  if (broken && h.s.type->broken) h.s.type->broken(h);
   if (h.is(kReset)) reset_on_close(h.s.slot->fd.get());
   retire(h.handle, TORQUE_END_CLOSED);
 }
@@ -188,7 +192,7 @@ torque_err start_stream(Context &context, Slot &slot, uint64_t handle) noexcept 
   }
   // From here on it has started and its end is told; it belongs to who holds it as soon as the kernel knows it.
   s.flags = before & ~kQuiet;
-  adopt_descriptor(slot);
+  if (!s.type->borrows) adopt_descriptor(slot);
   const torque_err err = start_fd(context, slot, handle);
   if (err) {
     slot.traits.set(traits);
@@ -214,8 +218,9 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   if (s.layers) s.layers->told = 0;
   if (!h.is(kOpened)) advance_layers(h);
   if (rang && !h.over()) mind_times(h, true);
-  if ((events & TORQUE_WRITE) && s.type->writable && h.is(kOpened) && !h.over())
-    s.type->writable(handle, slot.arg.get());
+  if (s.type->writable && (events & (TORQUE_WRITE | TORQUE_ERROR | TORQUE_CLOSED)) && h.is(kOpened) && !h.over()) {
+    s.type->writable(h);
+  }
   size_t in = s.type->budget, out = s.type->budget;
   for (bool more = true; more && in && out && !h.over();) {
     if (!h.is(kOpened)) advance_layers(h);  // one was put on top

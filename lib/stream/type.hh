@@ -13,6 +13,7 @@
 namespace torque {
 
 constexpr uint32_t kLayersMax = 8;
+struct Hold;
 
 class Counted {
  public:
@@ -49,8 +50,9 @@ struct StreamType : Counted {
   torque_stream_drain_fn *drain = nullptr;
   torque_stream_timeout_fn *timeout = nullptr;
   torque_stream_close_fn *close = nullptr;
-  // The original's buffered sources: the descriptor takes bytes again, or for the first time.
-  torque_stream_end_fn *writable = nullptr;
+  // The original's buffered sources (api/buffered.cc); null for all others.
+  void (*writable)(Hold &) = nullptr;  // the descriptor takes bytes, for the first time or again
+  void (*broken)(Hold &) = nullptr;    // it ends by an error, and its descriptor is about to be closed
 
   size_t input_low = 1;
   size_t input_high = 1 << 20;
@@ -60,7 +62,8 @@ struct StreamType : Counted {
   uint64_t limit[4] = {};  // by TORQUE_STREAM_..._TIMEOUT; 0: none
   uint64_t linger = 2000000000;
   bool nodelay = true;
-  bool timed = false;  // any limit is set
+  bool timed = false;    // any limit is set
+  bool borrows = false;  // the descriptor stays the program's until the stream ends by an error, or adopts it
 
   uint32_t layer_count = 0;
   LayerType *layers[kLayersMax] = {};  // with a reference each
