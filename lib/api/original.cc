@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The calls of the original libtorque, on top of the others. What they register keeps its callbacks in a small object
 // that the source's end frees.
+#include <sys/stat.h>
 #include <time.h>
 
 #include "api/handle.hh"
@@ -27,11 +28,32 @@ Closure *make_closure(torque_ctx *ctx, const Closure &c) noexcept {
   return p ? new (p) Closure(c) : nullptr;
 }
 
-// first, and then second if first (a close, and the number used again) has not ended the source.
+// Whether a callback that was given a descriptor has left it open. (It may have freed its state with it.)
+class Open {
+ public:
+  explicit Open(int fd) noexcept : fd_(fd) { ok_ = ::fstat(fd, &before_) == 0; }
+  bool still() const noexcept {
+    struct stat now;
+    return ok_ && ::fstat(fd_, &now) == 0 && now.st_ino == before_.st_ino && now.st_dev == before_.st_dev;
+  }
+
+ private:
+  int fd_;
+  bool ok_;
+  struct stat before_;
+};
+
+// first, and then second if first has not closed the descriptor.
 template <class F, class G>
 void call_both(torque_source source, int fd, void *state, F first, G second) noexcept {
-  if (first) first(fd, state);
-  if (second && torque_source_alive(source)) second(fd, state);
+  if (!first || !second) {
+    if (first) first(fd, state);
+    if (second) second(fd, state);
+    return;
+  }
+  const Open open(fd);
+  first(fd, state);
+  if (torque_source_alive(source) && open.still()) second(fd, state);
 }
 
 void free_closure(void *arg) noexcept {

@@ -285,6 +285,41 @@ static void a_hang_up_reaches_the_callbacks(void **state) {
   AWAIT(f, writable > before);
 }
 
+/* What rx closed is nothing to call tx for: its state may be gone, and its number somebody else's. */
+struct closer {
+  _Atomic int rx, tx, replace;
+};
+
+static void close_it(int fd, void *state) {
+  struct closer *c = state;
+  if (drain(fd, NULL) == 0) return;
+  c->replace < 0 ? close(fd) : dup2(c->replace, fd);
+  c->rx++;
+}
+static void count_tx(int fd, void *state) {
+  struct closer *c = state;
+  (void)fd;
+  if (c->rx) c->tx++;
+}
+
+static void no_tx_for_what_rx_has_closed(void **state) {
+  struct fixture *f = *state;
+  for (int replaced = 0; replaced <= 1; replaced++) {
+    struct closer *c = fixture_take(f, sizeof *c);
+    int fd[2], other[2];
+    fixture_pair(f, fd);
+    fixture_pair(f, other);
+    c->replace = replaced ? other[0] : -1;
+    say(fd[1], 1); /* it is readable and writable at once */
+    fixture_disown(f, fd[0]);
+    assert_int_equal(torque_addfd_unbuffered(f->ctx, fd[0], close_it, count_tx, c), 0);
+    AWAIT(f, c->rx == 1);
+    fixture_settle(f);
+    assert_int_equal(c->tx, 0);
+    if (replaced) fixture_own(f, fd[0]);
+  }
+}
+
 static void a_closed_number_may_be_added_again(void **state) {
   struct fixture *f = *state;
   atomic_store(&received, 0);
@@ -365,6 +400,7 @@ int main(void) {
       ON_EVERY(called_back_on_every_event),
       ON_EVERY(one_direction_alone),
       ON_EVERY(a_hang_up_reaches_the_callbacks),
+      ON_EVERY(no_tx_for_what_rx_has_closed),
       ON_EVERY(a_closed_number_may_be_added_again),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
