@@ -26,6 +26,9 @@ TORQUE_API void torque_layer_type_free(struct torque_layer_type *type);
 /* What open is given. release (may be null) is called with it when the last reference to the type is gone. */
 TORQUE_API torque_err torque_layer_type_set_arg(struct torque_layer_type *type, void *arg, void (*release)(void *arg));
 
+/* That arg, if release was set with it: so a library knows the types that it made. Else null. Thread: any, once frozen. */
+TORQUE_API void *torque_layer_type_arg(const struct torque_layer_type *type, void (*release)(void *arg));
+
 /* Make the state of one layer: called when its stream is made (or the layer pushed), before anything else. May pass
  * nothing up or down. */
 typedef torque_err torque_layer_open_fn(struct torque_layer *layer, void *arg, void **ret_state);
@@ -78,6 +81,9 @@ TORQUE_API torque_err torque_layer_down(struct torque_layer *layer, const void *
 
 /* The layer is ready. */
 TORQUE_API void torque_layer_ready(struct torque_layer *layer);
+
+/* Nothing is sent through it until it is ready once more (a handshake within the data). Not called from send. */
+TORQUE_API void torque_layer_hold(struct torque_layer *layer);
 
 /* 64 KiB to make bytes in, this layer's own until its function returns. Null: no memory. */
 TORQUE_API void *torque_layer_scratch(struct torque_layer *layer);

@@ -37,6 +37,9 @@ torque_err torque_layer_type_set_arg(struct torque_layer_type *type, void *arg, 
   const torque_err err = set(type, &LayerType::arg, arg);
   return err ? err : set(type, &LayerType::release, release);
 }
+void *torque_layer_type_arg(const struct torque_layer_type *type, void (*release)(void *)) {
+  return type && release && type->release == release ? type->arg : nullptr;
+}
 torque_err torque_layer_type_set_open(struct torque_layer_type *type, torque_layer_open_fn *fn) {
   return set(type, &LayerType::open, fn);
 }

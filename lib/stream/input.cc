@@ -83,7 +83,7 @@ void propagate_end(Hold &h) noexcept {
     else if (l.kept || !(l.flags & torque_layer::kReady))
       err = TORQUE_ERR_SYSCALL + EPIPE;
     if (h.over()) return;
-    if (err) return fail(h, err);
+    if (err && !h.is(kClosing)) return fail(h, err);  // else nobody minds what was cut off
     l.flags |= torque_layer::kEnded;
   }
   if (h.is(kClosing)) {
@@ -131,7 +131,7 @@ ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
 bool arrived(Hold &h, size_t n) noexcept {
   Stream &s = h.s;
   const char *scratch = h.turn.pool.scratch(0);
-  if (s.layers && !h.is(kClosing)) return feed(h, 0, scratch, n);
+  if (s.layers) return feed(h, 0, scratch, n);
   if (h.is(kClosing)) return true;
   if (!s.kept) return tell_program(h, scratch, n);
   const size_t fits = std::min<size_t>(s.kept->tail_room(), n);
@@ -141,15 +141,6 @@ bool arrived(Hold &h, size_t n) noexcept {
     return false;
   }
   return may_tell(h) ? tell_kept(h, s.type->input_low) : false;
-}
-
-// While it closes what comes is thrown away, but a layer must still see its handshake through and the peer's goodbye.
-bool wants_wire(const Hold &h) noexcept {
-  if (h.is(kWireEnded) || h.is(kWriteOnly) || !h.is(kReadable)) return false;
-  if (h.is(kClosing)) return h.is(kEndSent) || (h.s.layers && !layers_ready(h.s));
-  if (h.s.layers && !layers_ready(h.s)) return true;
-  if (h.s.layers && h.s.layers->count && (h.s.layers->layer[0].flags & torque_layer::kStopped)) return false;
-  return wants_input(h);
 }
 
 }  // namespace
@@ -174,6 +165,14 @@ bool may_tell(const Hold &h) noexcept {
 }
 
 bool wants_input(const Hold &h) noexcept { return may_tell(h) && (!h.s.kept || h.s.kept->left < h.s.type->input_high); }
+
+bool wants_wire(const Hold &h) noexcept {
+  if (h.is(kWireEnded) || h.is(kWriteOnly) || !h.is(kReadable)) return false;
+  const bool wanted_below = h.s.layers && (!layers_ready(h.s) || h.s.layers->held);
+  if (wanted_below || h.is(kClosing)) return wanted_below || h.is(kEndSent);
+  if (h.s.layers && h.s.layers->count && (h.s.layers->layer[0].flags & torque_layer::kStopped)) return false;
+  return wants_input(h);
+}
 
 bool tell_program(Hold &h, const char *data, size_t length) noexcept {
   Stream &s = h.s;
@@ -207,7 +206,7 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     tell_kept(h, s.type->input_low);
     if (h.over()) return any;
   }
-  if (s.layers && (wants_input(h) || h.is(kClosing))) {
+  if (s.layers && (wants_input(h) || h.is(kClosing) || s.layers->held)) {
     any |= feed_stopped(h);
     if (h.over()) return any;
   }

@@ -9,7 +9,6 @@ namespace torque {
 namespace {
 
 using Layer = torque_layer;
-constexpr size_t kWireMax = 131072;  // made in advance of what the descriptor takes
 constexpr size_t kChunk = 65536;
 
 Hold hold_of(const Layer &l) noexcept { return {*current_turn(), *l.stream, handle_of(*l.stream->slot)}; }
@@ -81,10 +80,10 @@ void flush_layers(Hold &h) noexcept {
   }
 }
 
-bool wire_is_long(const Stream &s) noexcept {
+bool wire_has(const Stream &s, size_t most) noexcept {
   uint64_t n = 0;
-  for (const Piece *p = s.wire.first; p && n < kWireMax; p = p->next) n += p->left;
-  return n >= kWireMax;
+  for (const Piece *p = s.wire.first; p && n < most; p = p->next) n += p->left;
+  return n >= most;
 }
 
 // A chunk of a file, to be seen by layers.
@@ -138,7 +137,7 @@ torque_err push_layer(Hold &h, LayerType &type) noexcept {
   Stream &s = h.s;
   if (s.layers && s.layers->count == kLayersMax) return TORQUE_ERR_INVAL;
   if (s.layers) {
-    while (!s.layers->plain.empty() && h.is(kOpened) && !h.over()) push_plain(h);
+    if (h.is(kOpened)) push_plain(h, SIZE_MAX);
     if (h.over()) return TORQUE_ERR_STALE;
     if (!s.layers->plain.empty()) return TORQUE_ERR_STATE;
   } else {
@@ -224,23 +223,23 @@ bool any_stopped(const Stream &s) noexcept {
   return false;
 }
 
-void push_plain(Hold &h) noexcept {
+void push_plain(Hold &h, size_t wire_max) noexcept {
   Stream &s = h.s;
   Pieces &plain = s.layers->plain;
-  while (!plain.empty() && !wire_is_long(s)) {
+  while (!plain.empty() && !s.layers->held && !wire_has(s, wire_max)) {
     Piece &p = *plain.first;
     const torque_err err = send_chunk(h, p);
     if (h.over()) return;
     if (err) return fail(h, err);
     if (p.left == 0) free_piece(h, plain.pop());
   }
-  if (plain.empty() && h.is(kUnflushed)) flush_layers(h);
+  if (plain.empty() && !s.layers->held && h.is(kUnflushed)) flush_layers(h);
 }
 
 void pass_end(Hold &h) noexcept {
   Stream &s = h.s;
   h.set(kEndPassed);
-  if (!s.layers) return;
+  if (!s.layers || s.layers->held) return;
   for (uint32_t i = s.layers->count; i-- > 0;) {
     Layer &l = s.layers->layer[i];
     if (!(l.flags & Layer::kStarted)) continue;
@@ -279,7 +278,15 @@ torque_err torque_layer_down(struct torque_layer *layer, const void *data, size_
   return send_through(h, layer->level, static_cast<const char *>(data), length);
 }
 
-void torque_layer_ready(struct torque_layer *layer) { layer->flags |= torque_layer::kReady; }
+void torque_layer_ready(struct torque_layer *layer) {
+  if (layer->flags & torque_layer::kHeld) --layer->stream->layers->held;
+  layer->flags = (layer->flags | torque_layer::kReady) & ~uint32_t{torque_layer::kHeld};
+}
+
+void torque_layer_hold(struct torque_layer *layer) {
+  if (!(layer->flags & torque_layer::kHeld)) ++layer->stream->layers->held;
+  layer->flags |= torque_layer::kHeld;
+}
 
 void *torque_layer_scratch(struct torque_layer *layer) { return current_turn()->pool.scratch(layer->level + 1); }
 

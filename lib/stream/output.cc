@@ -280,8 +280,8 @@ bool pump_output(Hold &h, size_t *budget) noexcept {
     if (h.s.layers && h.is(kOpened)) push_plain(h);
     if (h.over()) return true;
     send_wire(h, budget);
-    if (h.is(kBroken) || !h.s.layers || !h.s.wire.empty() || h.s.layers->plain.empty() || !*budget || !h.is(kOpened))
-      break;
+    const Layers *l = h.s.layers;
+    if (h.is(kBroken) || !l || l->plain.empty() || l->held || !h.s.wire.empty() || !*budget || !h.is(kOpened)) break;
   }
   relieve(h);
   return *budget != before || (was_congested && !h.is(kCongested));

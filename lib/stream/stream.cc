@@ -78,6 +78,11 @@ void conclude(Hold &h) noexcept {
   if (input_over || (h.is(kClosing) && (!h.is(kSocket) || s.type->linger == 0))) over(h, TORQUE_ERR_NONE);
 }
 
+// Something waits, and not for a layer.
+bool can_send(const Stream &s) noexcept {
+  return !s.wire.empty() || (s.layers && !s.layers->plain.empty() && !s.layers->held);
+}
+
 void release_pieces(const Alloc &alloc, Pool *pool, Pieces &pieces) noexcept {
   while (Piece *p = pieces.pop()) pool ? pool->give(p) : free_piece(alloc, p);
 }
@@ -231,8 +236,8 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   if (!h.over()) conclude(h);
   if (h.over()) return false;
   if (h.is(kTimed)) mind_times(h, false);
-  return (in == 0 && h.is(kReadable) && wants_input(h)) || (out == 0 && h.is(kWritable) && !s.wire.empty()) ||
-         (any_stopped(s) && wants_input(h));
+  return (in == 0 && wants_wire(h)) || (out == 0 && h.is(kWritable) && can_send(s)) ||
+         (any_stopped(s) && (wants_input(h) || s.layers->held));
 }
 
 void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept {

@@ -71,6 +71,7 @@ struct torque_layer {
     kStopped = 8,  // above there was no room: receive is called again when there is
     kEnded = 16,   // nothing more comes from below
     kSent = 32,    // something was sent through it since the last flush
+    kHeld = 64,    // nothing can be sent through it for now
   };
   torque::Stream *stream;
   torque::LayerType *type;
@@ -85,6 +86,7 @@ namespace torque {
 // Only streams with layers have one.
 struct Layers {
   uint32_t count;
+  uint32_t held;  // how many are kHeld
   uint64_t told;  // bytes that came out on top in this turn: a little input may become much
   Pieces plain;   // output that has not gone through them
   torque_layer layer[kLayersMax];
@@ -152,6 +154,9 @@ void reset_on_close(int fd) noexcept;
 bool pump_input(Hold &h, size_t *budget) noexcept;
 bool may_tell(const Hold &h) noexcept;     // data to the program
 bool wants_input(const Hold &h) noexcept;  // and it would take more than is kept
+// The wire is to be read now. While it closes what comes is thrown away, but a layer must still see its handshake
+// through and the peer's goodbye.
+bool wants_wire(const Hold &h) noexcept;
 // To the program. False: it wants no more for now.
 bool tell_program(Hold &h, const char *data, size_t length) noexcept;
 void tell_ends(Hold &h) noexcept;
@@ -184,8 +189,9 @@ bool feed(Hold &h, uint32_t level, const char *data, size_t length) noexcept;
 // Those that were stopped go on. Answers whether any did.
 bool feed_stopped(Hold &h) noexcept;
 bool any_stopped(const Stream &s) noexcept;
-// A part of the plain output through the layers; flushes them when all is through.
-void push_plain(Hold &h) noexcept;
+// Plain output through the layers, as long as less than that waits below them; flushes them when all is through.
+constexpr size_t kWireMax = 131072;  // made in advance of what the descriptor takes
+void push_plain(Hold &h, size_t wire_max = kWireMax) noexcept;
 void pass_end(Hold &h) noexcept;
 
 // ---- Time: times.cc ----
