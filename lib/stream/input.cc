@@ -110,10 +110,6 @@ ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
   // What is kept never passes the high mark.
   const size_t room = s.kept && !s.layers ? s.type->input_high - s.kept->left : SIZE_MAX;
   const size_t ask = std::min({pool.ask(), std::max<size_t>(most, 1), room});
-  if (!scratch) {
-    errno = ENOMEM;
-    return -1;
-  }
   if (!s.kept || s.layers) {
     *ret_asked = ask;
     const ssize_t n = h.is(kSocket) ? sys::retry([&] { return ::recv(fd, scratch, ask, 0); })
@@ -203,6 +199,7 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
   const bool read_first = s.type->writable && h.is(kReadable) && wants_input(h);
   if (h.is(kRetell) && may_tell(h) && !read_first) {
     any = s.kept != nullptr;
+    *budget -= std::min<size_t>(*budget, s.kept ? s.kept->left : 0);  // a program may ask for ever
     tell_kept(h, s.type->input_low);
     if (h.over()) return any;
   }
@@ -211,10 +208,14 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     if (h.over()) return any;
   }
   while (*budget && wants_wire(h)) {
+    if (!h.turn.pool.scratch(0)) {
+      over(h, TORQUE_ERR_RESOURCE);
+      return true;
+    }
     size_t asked;
     const ssize_t n = read_into(h, *budget, &asked);
     if (n < 0) {
-      if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      if (errno == EAGAIN) {
         h.clear(kReadable);
         break;
       }

@@ -50,7 +50,7 @@ ssize_t put(Hold &h, iovec *parts, uint32_t count, bool more) noexcept {
 }
 
 // From a file at the head of the output. A descriptor that sendfile() does not write to gets the bytes by hand.
-ssize_t put_file(Hold &h, Piece &p) noexcept {
+ssize_t put_file(Hold &h, Piece &p, torque_err *ret_err) noexcept {
   const int fd = h.s.slot->fd.get();
   auto offset = static_cast<off_t>(p.offset);
   const size_t n = std::min<uint64_t>(p.left, kFileChunk);
@@ -58,7 +58,7 @@ ssize_t put_file(Hold &h, Piece &p) noexcept {
   if (sent < 0 && (errno == EINVAL || errno == ENOSYS)) {
     char *scratch = h.turn.pool.scratch(1);
     if (!scratch) {
-      errno = ENOMEM;
+      *ret_err = TORQUE_ERR_RESOURCE;
       return -1;
     }
     sent = sys::retry(
@@ -68,11 +68,10 @@ ssize_t put_file(Hold &h, Piece &p) noexcept {
       sent = put(h, &part, 1, false);
     }
   }
-  if (sent == 0) {
-    errno = EIO;  // the file is shorter than was said
-    return -1;
-  }
-  return sent;
+  if (sent < 0) *ret_err = last_error();
+  if (sent > 0) return sent;
+  if (sent == 0) *ret_err = TORQUE_ERR_SYSCALL + EIO;  // the file is shorter than was said
+  return -1;
 }
 
 // What was sent, off the list.
@@ -142,7 +141,7 @@ uint64_t send_straight(Hold &h, const iovec *parts, uint32_t count) noexcept {
     note_out(h);
     return static_cast<uint64_t>(sent);
   }
-  if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+  if (sent < 0 && (errno == EAGAIN))
     h.clear(kWritable);
   else if (sent < 0)
     broken(h, last_error());
@@ -248,12 +247,12 @@ void send_wire(Hold &h, size_t *budget) noexcept {
     iovec parts[kParts];
     bool file_next;
     const uint32_t count = gather(wire, parts, &file_next);
-    const ssize_t n = count ? put(h, parts, count, file_next) : put_file(h, *wire.first);
+    torque_err err = TORQUE_ERR_NONE;
+    const ssize_t n = count ? put(h, parts, count, file_next) : put_file(h, *wire.first, &err);
     if (n < 0) {
-      if (errno == EAGAIN || errno == EWOULDBLOCK)
-        h.clear(kWritable);
-      else
-        broken(h, last_error());
+      if (!err) err = last_error();
+      if (err == TORQUE_ERR_SYSCALL + EAGAIN) h.clear(kWritable);
+      else broken(h, err);
       return;
     }
     const auto sent = static_cast<uint64_t>(n);

@@ -59,7 +59,7 @@ bool connected(Hold &h, uint32_t events) noexcept {
 // Both ways are over, or all that remains is to wait.
 void conclude(Hold &h) noexcept {
   Stream &s = h.s;
-  if (h.is(kBroken) && !(h.is(kReadable) && wants_input(h))) return over(h, s.error);
+  if (h.is(kBroken) && !wants_wire(h)) return over(h, s.error);
   if (!h.is(kEndAsked)) return;
   if (!h.is(kEndPassed) && (!s.layers || s.layers->plain.empty())) {
     pass_end(h);
@@ -72,7 +72,10 @@ void conclude(Hold &h) noexcept {
     h.set(kEndSent);
     // The peer may have gone (ENOTCONN): its end says so.
     if (h.is(kSocket)) (void)::shutdown(s.slot->fd.get(), SHUT_WR);
-    if (h.is(kClosing)) note_out(h);  // the wait begins
+    if (h.is(kClosing)) {  // the wait begins
+      h.set(kTimed);
+      s.last_out = monotonic_ns();
+    }
   }
   const bool input_over = h.is(kEndTold) || h.is(kWriteOnly) || (h.is(kClosing) && h.is(kWireEnded));
   if (input_over || (h.is(kClosing) && (!h.is(kSocket) || s.type->linger == 0))) over(h, TORQUE_ERR_NONE);
@@ -237,7 +240,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   if (h.over()) return false;
   if (h.is(kTimed)) mind_times(h, false);
   return (in == 0 && wants_wire(h)) || (out == 0 && h.is(kWritable) && can_send(s)) ||
-         (any_stopped(s) && (wants_input(h) || s.layers->held));
+         (any_stopped(s) && (wants_input(h) || s.layers->held)) || (h.is(kRetell) && s.kept && may_tell(h));
 }
 
 void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept {

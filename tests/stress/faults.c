@@ -485,6 +485,81 @@ static void offloads(struct fixture *f) {
   AWAIT(f, received[0] == 40);
 }
 
+/* ---- Streams: what a fault ends is told so; the others get every byte back ---- */
+
+enum { STREAM_BYTES = 150000 };
+static _Atomic uint32_t opened, closed_in_order, closed_by_fault, wrong_ends;
+static int stream_file;
+
+static size_t stream_echo(torque_source stream, const void *data, size_t length, void *arg) {
+  (void)arg;
+  const size_t half = length > 10000 ? length / 2 : length; /* some is kept */
+  const torque_err err = torque_stream_write(stream, data, half);
+  if (half < length) (void)torque_stream_resume(stream); /* and is told again at once */
+  if (!err) return half;
+  if (!documented(err)) blame(&sweep.undocumented, "torque_stream_write", err);
+  (void)torque_stream_abort(stream);
+  return 0;
+}
+
+static void stream_ask(torque_source stream, void *arg) {
+  static const char bytes[STREAM_BYTES / 3];
+  (void)arg;
+  atomic_fetch_add(&opened, 1);
+  TRY(torque_stream_write(stream, bytes, sizeof bytes));
+  TRY(torque_stream_write_ref(stream, bytes, sizeof bytes, NULL, NULL));
+  TRY(torque_stream_sendfile(stream, stream_file, 0, sizeof bytes));
+}
+
+static size_t stream_answer(torque_source stream, const void *data, size_t length, void *arg) {
+  (void)data;
+  if ((atomic_fetch_add((_Atomic uint32_t *)arg, (uint32_t)length) + length) == STREAM_BYTES)
+    (void)torque_stream_close(stream);
+  return length;
+}
+
+static void stream_end(torque_source stream, torque_err err, void *arg) {
+  (void)stream;
+  const int by_peer = err == 0 || err == TORQUE_ERR_SYSCALL + ECONNRESET || err == TORQUE_ERR_SYSCALL + EPIPE;
+  if (err == 0 && *(_Atomic uint32_t *)arg == STREAM_BYTES) atomic_fetch_add(&closed_in_order, 1);
+  else if ((sweep.lack == OF_MEMORY || sweep.lack == OF_MEMORY_HOOKS) && (by_peer || documented(err)))
+    atomic_fetch_add(&closed_by_fault, 1);
+  else blame(&wrong_ends, "the end of a stream", err);
+}
+
+static void streams(struct fixture *f) {
+  struct torque_stream_type *server, *client;
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  uint32_t length;
+  torque_source door, s;
+  char name[] = "/tmp/torque-test-XXXXXX";
+  stream_file = mkstemp(name);
+  fixture_own(f, stream_file);
+  assert_int_equal(unlink(name) || ftruncate(stream_file, STREAM_BYTES / 3), 0);
+  atomic_store(&opened, 0), atomic_store(&closed_in_order, 0), atomic_store(&closed_by_fault, 0);
+  atomic_store(&wrong_ends, 0);
+  assert_int_equal(torque_stream_type_new(&server), 0);
+  assert_int_equal(torque_stream_type_new(&client), 0);
+  assert_int_equal(torque_stream_type_set_data(server, stream_echo), 0);
+  assert_int_equal(torque_stream_type_set_limit(server, TORQUE_STREAM_IDLE_TIMEOUT, 3600ull * 1000 * MS), 0);
+  assert_int_equal(torque_stream_type_set_open(client, stream_ask), 0);
+  assert_int_equal(torque_stream_type_set_data(client, stream_answer), 0);
+  assert_int_equal(torque_stream_type_set_close(client, stream_end), 0);
+  TRY(torque_stream_listen(f->ctx, &a, sizeof a, 0, 0, server, NULL, &door));
+  no_blame();
+  TRY(torque_listen_address(door, &a, sizeof a, &length));
+  for (int i = 0; i < PAIRS; i++) {
+    atomic_store(&received[i], 0);
+    TRY(torque_stream_connect(f->ctx, &a, sizeof a, client, counter_of(i), &s));
+  }
+  no_blame();
+  AWAIT(f, closed_in_order + closed_by_fault + wrong_ends == PAIRS);
+  assert_int_equal(wrong_ends, 0);
+  assert_true(closed_in_order >= PAIRS - 1); /* one fault ends one stream */
+  torque_stream_type_free(server);
+  torque_stream_type_free(client);
+}
+
 static void sources_end_with_the_context(struct fixture *f) {
   int fd[PAIRS][2];
   torque_source s;
@@ -558,6 +633,7 @@ SWEEP(datagrams_that_wait)
 SWEEP(posts)
 SWEEP(strands)
 SWEEP(offloads)
+SWEEP(streams)
 SWEEP(sources_end_with_the_context)
 
 #define SWEPT(scenario) \
@@ -575,7 +651,7 @@ int main(void) {
       cmocka_unit_test(reinit_after_fork), SWEPT(open_and_close), SWEPT(messages), SWEPT(timers),
       SWEPT(children),                     SWEPT(signals),        SWEPT(listeners), SWEPT(posts),
       SWEPT(strands),                      SWEPT(offloads),       SWEPT(sources_end_with_the_context),
-      SWEPT(datagrams),                    SWEPT(datagrams_that_wait),
+      SWEPT(streams), SWEPT(datagrams),                  SWEPT(datagrams_that_wait),
   };
   return cmocka_run_group_tests(tests, up, NULL);
 }

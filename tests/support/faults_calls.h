@@ -18,10 +18,12 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* The real call, found at the first use; finding it twice does no harm. */
@@ -80,6 +82,10 @@ FAULTS_CALL(ssize_t, read, FAULT_EINTR, -1, (int fd, void *buf, size_t size), (f
 FAULTS_CALL(ssize_t, write, FAULT_EINTR, -1, (int fd, const void *buf, size_t size), (fd, buf, size))
 FAULTS_CALL(ssize_t, recv, FAULT_EINTR, -1, (int fd, void *buf, size_t size, int flags), (fd, buf, size, flags))
 FAULTS_CALL(ssize_t, send, FAULT_EINTR, -1, (int fd, const void *buf, size_t size, int flags), (fd, buf, size, flags))
+FAULTS_CALL(ssize_t, readv, FAULT_EINTR, -1, (int fd, const struct iovec *parts, int count), (fd, parts, count))
+FAULTS_CALL(ssize_t, writev, FAULT_EINTR, -1, (int fd, const struct iovec *parts, int count), (fd, parts, count))
+FAULTS_CALL(ssize_t, sendfile, FAULT_EINTR, -1, (int to, int from, off_t *at, size_t size), (to, from, at, size))
+FAULTS_CALL(ssize_t, pread, FAULT_EINTR, -1, (int fd, void *buf, size_t size, off_t at), (fd, buf, size, at))
 FAULTS_CALL(void *, mmap, FAULT_ENOMEM, MAP_FAILED, (void *at, size_t size, int prot, int flags, int fd, off_t offset),
             (at, size, prot, flags, fd, offset))
 FAULTS_CALL(int, mprotect, FAULT_ENOMEM, -1, (void *at, size_t size, int prot), (at, size, prot))

@@ -2,6 +2,7 @@
 #include "support/streams.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -66,6 +67,8 @@ void party_end(torque_source stream, void *arg) {
   (void)stream;
   p->ended++;
 }
+
+int fcntl_is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
 
 unsigned char pattern_at(uint64_t n) { return (unsigned char)((n * 2654435761u) >> 13 ^ n); }
 

@@ -11,7 +11,7 @@
 struct party {
   struct fixture *f;
   struct torque_stream_type *type;
-  torque_source stream; /* the last that opened, or was added */
+  _Atomic torque_source stream; /* the last that opened */
   _Atomic uint32_t opened, calls, ended, drained, closed;
   _Atomic uint64_t in;      /* bytes told */
   _Atomic int32_t err;      /* of the last close */
@@ -31,6 +31,9 @@ torque_source party_add(struct party *p, int fd);
 size_t party_take(torque_source stream, const void *data, size_t length, void *arg);
 /* Counts. */
 void party_end(torque_source stream, void *arg);
+
+/* 1 while the number is a descriptor. */
+int fcntl_is_open(int fd);
 
 /* The pattern: byte n of it is known. put: sends up to length bytes of it from `from` on, without waiting; answers how
  * many went. check: reads all that is there; 0 if it is not what follows *at. */
