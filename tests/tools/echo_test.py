@@ -200,9 +200,9 @@ def half_close_gets_the_rest_then_the_end(*options):
                 writer.join()
 
 
-def a_peer_that_never_reads_is_not_read_for_ever():
-    """Back-pressure: what the server takes from it is bounded by what sockets hold."""
-    with Server() as server, server.connect() as peer:
+def a_peer_that_never_reads_is_not_read_for_ever(*options):
+    """Back-pressure: what the server takes from it is bounded by what sockets hold, and streams keep."""
+    with Server(*options) as server, server.connect() as peer:
         peer.setblocking(False)
         sent, idle = 0, 0
         while idle < 20 and sent < 256 << 20:
@@ -290,6 +290,7 @@ def bad_options_are_refused():
     for arguments in (["-p", "65536"], ["-p", "x"], ["-p", ""], ["-p", "-1"], ["-t", "4097"], ["-t", "two"], ["-p"],
                       ["--sharing", "nothing"], ["--listen", "all"], ["--bind", "nowhere"], ["--bind", ""], ["--nothing"],
                       ["-x"], ["argument"], ["--driven", "-t", "2"], ["--udp", "--recheck"],
+                      ["--buffered", "--udp"], ["--buffered", "--recheck"], ["--buffered", "--oneshot"],
                       ["-u", "--listen", "exclusive"]):
         done = run(*arguments)
         expect(done.returncode == 2, f"{arguments}: status {done.returncode}")
@@ -421,6 +422,18 @@ CASES = [
     (two_hundred_at_once, "--recheck"), (two_hundred_at_once, "--driven", "--recheck"), (two_hundred_at_once, "--no-pin"),
     (two_hundred_at_once, *MANY, "--listen", "shared"), (two_hundred_at_once, *MANY, "--listen", "exclusive"),
     (two_hundred_at_once, *MANY, "--listen", "reuseport"),
+    (two_hundred_at_once, "--buffered"), (two_hundred_at_once, "--buffered", "--driven"),
+    (two_hundred_at_once, "--buffered", *MANY),
+    (a_reader_that_starts_late, "--buffered"), (a_reader_that_starts_late, "--buffered", "--driven"),
+    (a_slow_reader_beside_others, "--buffered"), (a_slow_reader_beside_others, "--buffered", *MANY),
+    (half_close_gets_the_rest_then_the_end, "--buffered"),
+    (half_close_gets_the_rest_then_the_end, "--buffered", "--driven"),
+    (a_peer_that_never_reads_is_not_read_for_ever, "--buffered"),
+    (resets_leave_nothing_behind, "--buffered"), (resets_leave_nothing_behind, "--buffered", "--driven"),
+    (stops_while_connections_are_open, signal.SIGTERM, "--buffered"),
+    (stops_while_connections_are_open, signal.SIGINT, "--buffered", "--driven"),
+    (stops_with_data_kept_for_a_slow_reader, "--buffered"), (a_line_each_second, "--buffered"),
+    (connections_wait_when_descriptors_run_out, "--buffered"),
     (a_reader_that_starts_late,), (a_reader_that_starts_late, "--driven"), (a_reader_that_starts_late, *MANY),
     (a_reader_that_starts_late, "--oneshot"), (a_reader_that_starts_late, "--recheck"),
     (a_slow_reader_beside_others,), (a_slow_reader_beside_others, "--driven"), (a_slow_reader_beside_others, *MANY),

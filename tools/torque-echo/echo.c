@@ -114,6 +114,40 @@ static void on_accept(torque_source listener, int32_t fd, const void *addr, uint
   wait_for_data(arg, fd);
 }
 
+/* ---- A connection as a stream: what the peer does not take yet is the library's to keep ---- */
+
+static size_t on_data(torque_source stream, const void *data, size_t length, void *arg) {
+  struct server *s = arg;
+  if (torque_stream_write(stream, data, length))
+    torque_stream_abort(stream);
+  else
+    count(&tally(s)->bytes, length);
+  return length;
+}
+
+/* When the context stops, it is nobody's turn, and nobody counts any more. */
+static void on_close(torque_source stream, torque_err err, void *arg) {
+  (void)stream, (void)err;
+  struct server *s = arg;
+  if (torque_current_worker() >= 0) count(&tally(s)->ended, 1);
+}
+
+static torque_err make_streams(struct server *s) {
+  torque_err err = torque_stream_type_new(&s->streams);
+  if (!err) err = torque_stream_type_set_data(s->streams, on_data);
+  if (!err) err = torque_stream_type_set_close(s->streams, on_close);
+  return err;
+}
+
+static void on_accept_stream(torque_source listener, int32_t fd, const void *addr, uint32_t addrlen, void *arg) {
+  (void)listener, (void)addr, (void)addrlen;
+  struct server *s = arg;
+  torque_source stream;
+  if (!torque_stream_add(s->ctx, fd, s->streams, s, &stream)) return;
+  close(fd);
+  count(&tally(s)->ended, 1);
+}
+
 /* ---- Datagrams ---- */
 
 /* What cannot be sent back (the peer's errors, or far too much waits) is lost, as datagrams may be. */
@@ -165,8 +199,8 @@ static torque_err listen_on(struct server *s, const struct addrinfo *where, torq
       s->options->udp
           ? torque_datagram_bind_new(s->ctx, where->ai_addr, where->ai_addrlen, datagram_flags(s), on_datagrams, s,
                                      ret_listener)
-          : torque_listen_new(s->ctx, where->ai_addr, where->ai_addrlen, 0, s->options->listen, on_accept, s,
-                              ret_listener);
+          : torque_listen_new(s->ctx, where->ai_addr, where->ai_addrlen, 0, s->options->listen,
+                              s->options->buffered ? on_accept_stream : on_accept, s, ret_listener);
   if (!err) err = torque_source_set_finalizer(*ret_listener, report_all);
   return err ? err : torque_source_start(*ret_listener);
 }
@@ -206,6 +240,7 @@ static bool start(struct server *s, const struct addrinfo *where) {
   torque_err err = torque_sigmask(NULL);
   if (!err) what = "context", err = make_context(s);
   if (!err) what = "memory", err = make_tallies(s);
+  if (!err && s->options->buffered) err = make_streams(s);
   if (!err && s->options->driven) what = "signals", err = watch_signals(s);
   if (!err) what = "listen", err = listen_on(s, where, &listener);
   if (!err && s->options->stats) what = "timer", err = report_seconds(s);
@@ -241,6 +276,7 @@ int serve(const struct options *options, const struct addrinfo *where) {
     ok = run(&s);
   else if (s.ctx)
     torque_stop(s.ctx);
+  torque_stream_type_free(s.streams);
   free(s.tallies);
   return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -13,7 +13,7 @@ struct options {
   uint32_t threads; /* 0: as many as the library thinks right */
   uint32_t sharing; /* TORQUE_SHARE_* */
   uint32_t listen;  /* TORQUE_LISTEN_* */
-  bool udp, stats, oneshot, recheck, driven, no_pin;
+  bool udp, buffered, stats, oneshot, recheck, driven, no_pin;
 };
 
 /* What one worker has done: written by it alone, so that no cache line travels, and read by anybody. */
@@ -25,7 +25,8 @@ struct tally {
 struct server {
   const struct options *options;
   struct torque_ctx *ctx;
-  struct tally *tallies; /* by worker */
+  struct torque_stream_type *streams; /* --buffered */
+  struct tally *tallies;              /* by worker */
   uint32_t workers;
   bool serving; /* the start succeeded */
 };

@@ -17,6 +17,7 @@ static const char usage_text[] =
     "  -p, --port PORT        listen on PORT (4007; 0: a free one)\n"
     "  -b, --bind ADDR        listen on ADDR (127.0.0.1)\n"
     "  -u, --udp              datagrams, not connections\n"
+    "      --buffered         connections are streams, which the library reads and writes\n"
     "  -t, --threads N        N workers (0: one for each usable CPU)\n"
     "  -s, --sharing POLICY   which CPUs share an event queue: default, thread, core, l2, l3, node or machine\n"
     "  -l, --listen POLICY    how connections come to the queues: default, shared, exclusive or reuseport\n"
@@ -66,7 +67,7 @@ static const char *const listens[] = {[TORQUE_LISTEN_DEFAULT] = "default",
                                       [TORQUE_LISTEN_REUSEPORT] = "reuseport",
                                       NULL};
 
-enum { opt_stats = 256, opt_oneshot, opt_recheck, opt_driven, opt_no_pin };
+enum { opt_buffered = 256, opt_stats, opt_oneshot, opt_recheck, opt_driven, opt_no_pin };
 
 struct command {
   struct options options;
@@ -90,6 +91,7 @@ static int apply(struct command *c, int option, const char *value) {
     case 't': return set_number(&o->threads, number(value, 4096), "not a number of threads", value);
     case 's': return set_number(&o->sharing, choice(value, sharings), "not a sharing policy", value);
     case 'l': return set_number(&o->listen, choice(value, listens), "not a listen policy", value);
+    case opt_buffered: o->buffered = true; return -1;
     case opt_stats: o->stats = true; return -1;
     case opt_oneshot: o->oneshot = true; return -1;
     case opt_recheck: o->recheck = true; return -1;
@@ -118,6 +120,7 @@ int main(int argc, char **argv) {
                                           {"threads", required_argument, NULL, 't'},
                                           {"sharing", required_argument, NULL, 's'},
                                           {"listen", required_argument, NULL, 'l'},
+                                          {"buffered", no_argument, NULL, opt_buffered},
                                           {"stats", no_argument, NULL, opt_stats},
                                           {"oneshot", no_argument, NULL, opt_oneshot},
                                           {"recheck", no_argument, NULL, opt_recheck},
@@ -134,6 +137,9 @@ int main(int argc, char **argv) {
   }
   if (optind < argc) return usage("unexpected argument", argv[optind]);
   if (c.options.driven && c.options.threads > 1) return usage("--driven has one thread", NULL);
+  if (c.options.udp && c.options.buffered) return usage("--buffered is for TCP", NULL);
+  if (c.options.buffered && (c.options.recheck || c.options.oneshot))
+    return usage("--buffered goes without --recheck and --oneshot", NULL);
   if (c.options.udp && c.options.recheck) return usage("--recheck is for TCP", NULL);
   if (c.options.udp && c.options.listen == TORQUE_LISTEN_EXCLUSIVE) return usage("--listen exclusive is for TCP", NULL);
   return resolve_and_serve(&c);
