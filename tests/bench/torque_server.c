@@ -6,6 +6,7 @@
  *   driven          a driven context, edge-triggered; driven-level: level-triggered
  *   recheck         as worker, with sources that need not drain; driven-recheck: in a driven context
  *   oneshot         as worker, ownership through the kernel's one-shot everywhere
+ *   stream          as worker, with streams; driven-stream: in a driven context
  */
 #include "peer.h"
 
@@ -16,6 +17,7 @@
 static struct peer_options options;
 static struct torque_ctx *context;
 static uint32_t flags;
+static struct torque_stream_type *stream_type;
 
 static void check(torque_err err, const char *what)
 {
@@ -51,6 +53,16 @@ static void on_accept(torque_source listener, int32_t fd, const void *addr, uint
 	check(torque_source_start(source), "torque_source_start");
 }
 
+/* Whole requests go back, as the other servers do it. */
+static size_t on_data(torque_source stream, const void *data, size_t length, void *argument)
+{
+	size_t whole = length / options.size * options.size;
+	(void)argument;
+	if (whole)
+		check(torque_stream_write(stream, data, whole), "torque_stream_write");
+	return whole;
+}
+
 static bool mode_is(const char *name)
 {
 	return strcmp(options.mode, name) == 0;
@@ -59,6 +71,19 @@ static bool mode_is(const char *name)
 static bool driven(void)
 {
 	return strncmp(options.mode, "driven", 6) == 0;
+}
+
+static void on_accept_stream(torque_source listener, int32_t fd, const void *addr, uint32_t length, void *argument)
+{
+	torque_source stream;
+	(void)listener, (void)addr, (void)length, (void)argument;
+	check(torque_stream_add(context, fd, stream_type, NULL, &stream), "torque_stream_add");
+}
+
+static void make_stream_type(void)
+{
+	check(torque_stream_type_new(&stream_type), "torque_stream_type_new");
+	check(torque_stream_type_set_data(stream_type, on_data), "torque_stream_type_set_data");
 }
 
 static void make_context(void)
@@ -79,13 +104,16 @@ static void make_context(void)
 int main(int argc, char **argv)
 {
 	torque_source listener;
-	options = peer_parse(argc, argv, "worker worker-free domains domains-free driven driven-level recheck driven-recheck oneshot");
+	torque_accept_fn *accept_fn = on_accept;
+	options = peer_parse(argc, argv, "worker worker-free domains domains-free driven driven-level recheck driven-recheck oneshot stream driven-stream");
 	if (mode_is("recheck") || mode_is("driven-recheck"))
 		flags = TORQUE_RECHECK;
 	if (mode_is("driven-level"))
 		flags = TORQUE_LEVEL;
 	make_context();
-	check(torque_listen_fd_add(context, peer_listen(&options), TORQUE_LISTEN_DEFAULT, on_accept, NULL, &listener),
+	if (mode_is("stream") || mode_is("driven-stream"))
+		accept_fn = on_accept_stream, make_stream_type();
+	check(torque_listen_fd_add(context, peer_listen(&options), TORQUE_LISTEN_DEFAULT, accept_fn, NULL, &listener),
 	      "torque_listen_fd_add");
 	check(driven() ? torque_run(context) : torque_block(context), "serving");
 	return 0;
