@@ -10,6 +10,7 @@
 
 #include <libtorque/buffers.h>
 #include <libtorque/child.h>
+#include <libtorque/aio.h>
 #include <libtorque/config.h>
 #include <libtorque/context.h>
 #include <libtorque/datagram.h>

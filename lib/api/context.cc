@@ -104,6 +104,7 @@ void end(torque_ctx *ctx) noexcept {
     announce_stop(*ctx);
     ctx->team.join();
     ctx->helpers.stop();
+    ctx->files.each([](Files &f) { f.stop(); });
     wind_up(*ctx);
   } else {
     free_attachment_in_child(ctx->core);
@@ -158,7 +159,9 @@ torque_err torque_ctx_new(const struct torque_config *config, struct torque_ctx 
   ctx->core.handle = ctx;
   const bool driven = config->options.driven;
   if (!driven) ctx->core.start = start_team;
-  if (const torque_err err = driven ? open_driven(*ctx) : open_threaded(*ctx, config->topology)) {
+  torque_err err = driven ? open_driven(*ctx) : open_threaded(*ctx, config->topology);
+  if (!err) err = ctx->files.open();
+  if (err) {
     free_ctx(ctx);
     return err;
   }

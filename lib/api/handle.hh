@@ -3,6 +3,7 @@
 #pragma once
 
 #include "libtorque/context.h"
+#include "source/files.hh"
 #include "source/source.hh"
 #include "source/strand.hh"
 #include "topology/request.hh"
@@ -34,11 +35,12 @@ struct torque_config {
 
 struct torque_ctx {
   torque_ctx(const torque_config &config) noexcept
-      : core(config.alloc, config.options, config.log), team(core), helpers(core), term(config.term) {}
+      : core(config.alloc, config.options, config.log), team(core), helpers(core), files(core), term(config.term) {}
 
   torque::Context core;
   torque::Team team;
   torque::Helpers helpers;
+  torque::FileRings files;
   const sigset_t term;
   torque::Fd stop_event;   // readable once it stops; what torque_block() waits for
   torque::Fd term_signals; // a signalfd for term: open from the start, read in torque_block() only
@@ -96,6 +98,9 @@ inline torque_err check(torque_ctx *ctx) noexcept { return ctx ? ctx->core.usabl
 
 // Starts a source of any kind that needs it.
 torque_err start_source(uint64_t handle) noexcept;
+
+// Of offloaded work, or of file operations.
+torque_err cancel_job(uint64_t handle, bool of_files) noexcept;
 
 // Does the last step of making a source. The caller's variable is set first: the first callback may run before this
 // returns. On failure nothing is left of the source, and no finalizer runs.

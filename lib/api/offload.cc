@@ -51,17 +51,6 @@ torque_err torque_offload_source(torque_source source, torque_offload_fn *work, 
   return err ? err : start_or_undo(job, ret_job ? ret_job : &unwanted);
 }
 
-torque_err torque_offload_cancel(torque_source job) {
-  Seen v;
-  if (!look(job, &v)) return TORQUE_ERR_STALE;
-  if (v.kind != Kind::job) return TORQUE_ERR_KIND;
-  if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
-  if (!hold(job, &v)) return TORQUE_ERR_STALE;  // a look into it
-  const Job &j = job_of(*v.slot);
-  torque_err err = TORQUE_ERR_KIND;
-  if (j.fn) err = v.domain->context.handle->helpers.cancel(job_of(*v.slot)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
-  drop(*v.slot);
-  return err;
-}
+torque_err torque_offload_cancel(torque_source job) { return cancel_job(job, false); }
 
 }  // extern "C"

@@ -50,7 +50,10 @@ void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
   for (torque_ctx *c = contexts; c; c = c->next) {
     if (c->locked_for_fork) c->team.lock_for_fork().lock();
   }
-  for (torque_ctx *c = contexts; c; c = c->next) c->helpers.lock_for_fork().lock();
+  for (torque_ctx *c = contexts; c; c = c->next) {
+    c->helpers.lock_for_fork().lock();
+    c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.lock_for_fork().lock(); });
+  }
   hub_before_fork();
   for (torque_ctx *c = contexts; c; c = c->next) lock_context(*c);
   directory_lock().lock();
@@ -65,7 +68,10 @@ void release(bool child) noexcept NO_THREAD_SAFETY_ANALYSIS {
   for (torque_ctx *c = contexts; c; c = c->next) unlock_context(*c);
   if (child) hub_after_fork_in_child();
   else hub_after_fork_in_parent();
-  for (torque_ctx *c = contexts; c; c = c->next) c->helpers.lock_for_fork().unlock();
+  for (torque_ctx *c = contexts; c; c = c->next) {
+    c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.lock_for_fork().unlock(); });
+    c->helpers.lock_for_fork().unlock();
+  }
   for (torque_ctx *c = contexts; c; c = c->next) {
     if (c->locked_for_fork) c->team.lock_for_fork().unlock();
   }
@@ -99,6 +105,7 @@ void in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
     c->ending = false;
     inherit_run(*c);
     c->helpers.forget();
+    c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.forget(); });
   }
   forget_termination();
   release(true);

@@ -44,11 +44,17 @@ torque_err look_new(torque_source source, Seen *v) noexcept {
   return fresh ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
 }
 
+torque_err submit(Context &context, Slot &s) noexcept {
+  torque_ctx &ctx = *context.handle;
+  Job &j = job_of(s);
+  return j.fn || !ctx.files.in_use() ? ctx.helpers.submit(j) : ctx.files.of(*s.domain.get()).submit(j);
+}
+
 torque_err start_job(Context &context, Slot &s, uint64_t handle) noexcept {
   Seen v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // it may be over before this returns
   const bool armed = arm_word(s, generation_of(handle));
-  const torque_err err = armed ? context.handle->helpers.submit(job_of(s)) : TORQUE_ERR_STATE;
+  const torque_err err = armed ? submit(context, s) : TORQUE_ERR_STATE;
   drop(s);
   if (err && armed) disarm_word(s, generation_of(handle));
   return err;
@@ -75,6 +81,23 @@ torque_err torque::start_source(uint64_t source) noexcept {
     case Kind::job: return start_job(context, s, source);
     default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
   }
+}
+
+torque_err torque::cancel_job(uint64_t handle, bool of_files) noexcept {
+  Seen v;
+  if (!look(handle, &v)) return TORQUE_ERR_STALE;
+  if (v.kind != Kind::job) return TORQUE_ERR_KIND;
+  if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
+  if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // a look into it
+  torque_ctx &ctx = *v.domain->context.handle;
+  Job &j = job_of(*v.slot);
+  torque_err err = TORQUE_ERR_KIND;
+  if (of_files == (j.fn == nullptr)) {
+    const bool in_ring = of_files && ctx.files.in_use();
+    err = (in_ring ? ctx.files.of(*v.domain).cancel(j) : ctx.helpers.cancel(j)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
+  }
+  drop(*v.slot);
+  return err;
 }
 
 torque_err torque::start_or_undo(torque_source source, torque_source *ret) noexcept {

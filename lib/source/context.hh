@@ -22,6 +22,7 @@ struct Options {
   uint32_t window_min = 0;
   uint32_t window_max = 0;
   size_t stack_size = 0;  // 0: by RLIMIT_STACK
+  uint8_t aio = 0;           // TORQUE_AIO_...
   uint32_t helpers_max = 0;  // 0: by the CPUs
   uint64_t helper_idle_ns = 10 * kSecond;
   char name[11] = "torque";

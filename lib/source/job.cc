@@ -51,18 +51,6 @@ void end_job(Context &context, Slot &s) noexcept {
   context.alloc.destroy(j);
 }
 
-namespace {
-
-template <class F>
-void each_job(Context &context, F f) noexcept {
-  context.each_source([&](uint64_t handle) {
-    Seen v;
-    if (look(handle, &v) && v.kind == Kind::job && ends(*v.slot).extra) f(job_of(*v.slot));
-  });
-}
-
-}  // namespace
-
 void cancel_jobs_of_parent(Context &context) noexcept {
   each_job(context, [](Job &j) {
     if (j.where == Job::Where::queued || j.where == Job::Where::running) complete(j, kCancelled, 0);

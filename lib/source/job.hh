@@ -31,7 +31,6 @@ struct Job {
 
   // Who does the work, under its lock.
   Where where = Where::nowhere;
-  bool cancelled = false;  // somebody has asked
   Job *prev = nullptr;
   Job *next = nullptr;
 
@@ -78,6 +77,14 @@ inline Job &job_of(Slot &s) noexcept { return *static_cast<Job *>(ends(s).extra)
 // Requires: the lock of who does the work, so that no fork sees half of it.
 void complete(Job &j, torque_err err, int64_t result) noexcept;
 constexpr torque_err kCancelled = TORQUE_ERR_SYSCALL + ECANCELED;
+
+template <class F>
+void each_job(Context &context, F f) noexcept {
+  context.each_source([&](uint64_t handle) {
+    Seen v;
+    if (look(handle, &v) && v.kind == Kind::job && ends(*v.slot).extra) f(job_of(*v.slot));
+  });
+}
 
 // The context is made to work in a child: what was under way is the parent's, and is told as cancelled here.
 void cancel_jobs_of_parent(Context &context) noexcept;

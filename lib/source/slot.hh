@@ -31,6 +31,7 @@ enum class Kind : uint8_t {
   job,       // work that is done elsewhere
   datagram,   // a datagram socket that the library reads and writes
   datagrams,  // what the caller holds of several: never fires; runs while they exist
+  ring,      // a domain's io_uring
 };
 
 // Slot::traits

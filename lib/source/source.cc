@@ -37,7 +37,7 @@ class Finishing {
 constexpr Run kRun[] = {  // by Kind
     run_fd,       run_fd,       run_timer, run_signal, nullptr,
     run_acceptor, run_strand,   run_hub,   run_child,  run_stream,
-    run_job,      run_datagram, nullptr,
+    run_job,      run_datagram, nullptr,   run_ring,
 };
 
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
@@ -91,6 +91,7 @@ void finish(Slot &s, uint64_t w) noexcept {
 void dismantle(const Seen &v, uint64_t handle) noexcept {
   switch (v.kind) {
     case Kind::fd:
+    case Kind::ring:
     case Kind::hub:
     case Kind::child:
     case Kind::datagram: detach_fd(v, handle); break;

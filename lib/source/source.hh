@@ -89,6 +89,7 @@ bool run_child(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_stream(Turn &, Slot &, uint64_t, uint32_t) noexcept;  // the stream room's, as end_stream() is
 bool run_job(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_datagram(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_ring(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;

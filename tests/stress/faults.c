@@ -100,9 +100,12 @@ static void no_blame(void) {
 
 /* ---- The frame ---- */
 
+static uint32_t aio_backend;
+
 static torque_err open_context(void) {
   struct torque_config *config = shape_config(sweep.f.shape);
   assert_int_equal(torque_config_set_allocator(config, take, give, NULL), 0);
+  assert_int_equal(torque_config_set_aio(config, aio_backend), 0);
   const torque_err err = torque_ctx_new(config, &sweep.f.ctx);
   torque_config_free(config);
   return err;
@@ -560,6 +563,26 @@ static void streams(struct fixture *f) {
   torque_stream_type_free(client);
 }
 
+/* ---- Files ---- */
+
+static void on_read(torque_source op, torque_err err, int64_t result, void *arg) {
+  (void)op;
+  if (!err && result == 64) atomic_fetch_add((_Atomic uint32_t *)arg, 1);
+}
+
+static void files(struct fixture *f) {
+  enum { N = 30 };
+  static char text[64], back[N][64];
+  const int fd = open("/dev/zero", O_RDWR | O_CLOEXEC);
+  fixture_own(f, fd);
+  atomic_store(&received[0], 0);
+  for (uint32_t i = 0; i < N; i++) {
+    TRY(torque_aio_read(f->ctx, fd, back[i], 64, i, on_read, counter_of(0), NULL));
+    TRY(torque_aio_write(f->ctx, fd, text, 64, i, on_read, counter_of(0), NULL));
+  }
+  AWAIT(f, received[0] == 2 * N);
+}
+
 static void sources_end_with_the_context(struct fixture *f) {
   int fd[PAIRS][2];
   torque_source s;
@@ -634,6 +657,22 @@ SWEEP(posts)
 SWEEP(strands)
 SWEEP(offloads)
 SWEEP(streams)
+SWEEP(files)
+
+static int with_io_uring(void **state) {
+  (void)state;
+  aio_backend = TORQUE_AIO_AUTO;
+  return 0;
+}
+static int without_io_uring(void **state) {
+  (void)state;
+  aio_backend = TORQUE_AIO_THREADS;
+  return 0;
+}
+#define SWEPT_WITH_IO_URING(scenario)                                                        \
+  cmocka_unit_test_setup_teardown(scenario##_live, with_io_uring, without_io_uring),         \
+      cmocka_unit_test_setup_teardown(scenario##_small, with_io_uring, without_io_uring),    \
+      cmocka_unit_test_setup_teardown(scenario##_driven, with_io_uring, without_io_uring)
 SWEEP(sources_end_with_the_context)
 
 #define SWEPT(scenario) \
@@ -651,7 +690,8 @@ int main(void) {
       cmocka_unit_test(reinit_after_fork), SWEPT(open_and_close), SWEPT(messages), SWEPT(timers),
       SWEPT(children),                     SWEPT(signals),        SWEPT(listeners), SWEPT(posts),
       SWEPT(strands),                      SWEPT(offloads),       SWEPT(sources_end_with_the_context),
-      SWEPT(streams), SWEPT(datagrams),                  SWEPT(datagrams_that_wait),
+      SWEPT(streams),                      SWEPT(datagrams),      SWEPT(datagrams_that_wait),
+      SWEPT(files),                        SWEPT_WITH_IO_URING(files),
   };
   return cmocka_run_group_tests(tests, up, NULL);
 }
