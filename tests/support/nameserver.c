@@ -168,6 +168,7 @@ static void serve_tcp(struct fake *s) {
     const size_t n = s->reply(query, size, out + 2, 65535, 1, s->arg);
     atomic_fetch_add(&s->asked_tcp, 1);
     if (!n) continue;
+    if (n == 1) break;
     out[0] = (uint8_t)(n >> 8);
     out[1] = (uint8_t)n;
     /* In two pieces, and the second after a while: c-ares must come back for it. */

@@ -22,7 +22,8 @@ int unbound_start(struct unbound *u, const char *zone, const char *reverse_zone)
 void unbound_stop(struct unbound *u);
 
 /* A server of the test's own, on one UDP and one TCP socket of the same port, in a thread of the fixture's. It answers
- * with what reply puts into out; 0: nothing. over_tcp: where the query came from. */
+ * with what reply puts into out; 0: nothing; 1, by TCP: it
+ * hangs up. over_tcp: where the query came from. */
 typedef size_t fake_reply(const uint8_t *query, size_t size, uint8_t *out, size_t most, int over_tcp, void *arg);
 struct fake {
   int udp, tcp, port;

@@ -6,7 +6,7 @@
 #   torque_stress_test(NAME file)   .c as api, .cc as unit; longer limit
 #   torque_check(NAME command...)   a script
 #
-# The tests of an add-on library are in a folder of its name below tests/api; where it is not built, neither are they.
+# The tests of an add-on library are in folders of its name below tests/api and tests/unit; where it is not built, neither are they.
 #
 # A test that cannot run here exits 77 and counts as skipped.
 
@@ -31,12 +31,13 @@ endfunction()
 function(torque_test_program name label seconds file)
   add_executable(${name} ${file})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  string(REGEX MATCH "^[^/]+" folder ${file})
   if(file MATCHES "\\.c$")
-    string(REGEX MATCH "^[^/]+" folder ${file})
     target_link_libraries(${name} PRIVATE torque_flags torque_api_support
       $<$<TARGET_EXISTS:torque_${folder}>:torque_${folder}> torque PkgConfig::CMOCKA)
   else()
-    target_link_libraries(${name} PRIVATE torque_lib_flags torque_unit_support torque_core PkgConfig::CMOCKA)
+    target_link_libraries(${name} PRIVATE torque_lib_flags torque_unit_support
+      $<$<TARGET_EXISTS:torque_${folder}_core>:torque_${folder}_core> torque_core PkgConfig::CMOCKA)
   endif()
   add_test(NAME ${name} COMMAND ${name})
   torque_test_properties(${name} ${label} ${seconds})

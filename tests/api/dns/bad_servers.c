@@ -241,6 +241,22 @@ static void truncation_leads_to_tcp(void **state) {
   torque_resolver_free(r);
 }
 
+/* Hangs up twice instead of answering. */
+static size_t hangs_up(const uint8_t *query, size_t size, uint8_t *out, size_t most, int tcp, void *arg) {
+  return atomic_fetch_add((_Atomic int *)arg, 1) < 2 ? 1 : good(query, size, out, most, tcp, NULL);
+}
+
+static void who_hangs_up_is_asked_again(void **state) {
+  struct fixture *f = *state;
+  struct fake *s = fake_start(f, hangs_up, fixture_take(f, sizeof(int)));
+  struct torque_resolver *r = resolver_for(f, s->address);
+  persistent(r);
+  assert_int_equal(torque_resolver_set_flags(r, TORQUE_RESOLVER_TCP), 0);
+  assert_answer(f, r, "x.test", TORQUE_DNS_A, 0, "x.test 5 1 192.0.2.7\n");
+  assert_true(s->asked_tcp >= 3);
+  torque_resolver_free(r);
+}
+
 static void new_sockets_after_so_many_queries(void **state) {
   struct fixture *f = *state;
   struct fake *s = fake_start(f, good, NULL);
@@ -289,6 +305,7 @@ int main(void) {
       ON_EVERY(what_makes_no_sense_is_told_so),
       ON_EVERY(strangers_are_left_out),
       ON_EVERY(truncation_leads_to_tcp),
+      ON_EVERY(who_hangs_up_is_asked_again),
       ON_EVERY(new_sockets_after_so_many_queries),
       ON_EVERY(out_of_descriptors),
   };
