@@ -19,6 +19,7 @@
 #include <libtorque/layer.h>
 #include <libtorque/listen.h>
 #include <libtorque/offload.h>
+#include <libtorque/path.h>
 #include <libtorque/post.h>
 #include <libtorque/signal.h>
 #include <libtorque/source.h>
@@ -89,6 +90,11 @@ TORQUE_API torque_err torque_addconnector_unbuffered(struct torque_ctx *ctx, int
  * for SIGTERM, which belongs to torque_block(). */
 TORQUE_API torque_err torque_addsignal(struct torque_ctx *ctx, const sigset_t *signals, libtorquercb rx,
                                        void *state) TORQUE_CHECKED;
+
+/* Call rx with the events (TORQUE_PATH_* bits, see path.h) for each thing that happens to the file, or in the directory;
+ * all are told but TORQUE_PATH_ACCESSED, OPENED and CLOSED. Errors: as torque_path_add(). */
+TORQUE_API torque_err torque_addpath(struct torque_ctx *ctx, const char *path, libtorquercb rx,
+                                     void *state) TORQUE_CHECKED;
 
 /* Call cb after it_value, then every it_interval. it_value 0 with an interval: first after one interval. Both 0: INVAL.
  */

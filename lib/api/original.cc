@@ -81,6 +81,11 @@ void closure_signal(torque_source, const torque_siginfo *info, void *arg) {
   c->rx(torque_siginfo_signo(info), c->state);
 }
 
+void closure_path(torque_source, const torque_path_event *event, void *arg) {
+  const auto *c = static_cast<Closure *>(arg);
+  c->rx(static_cast<int>(torque_path_event_mask(event)), c->state);
+}
+
 void closure_timer(torque_source, uint64_t expirations, void *arg) {
   const auto *c = static_cast<Closure *>(arg);
   for (; expirations > 0; --expirations) c->timed(c->state);
@@ -152,6 +157,17 @@ torque_err torque_addsignal(struct torque_ctx *ctx, const sigset_t *signals, lib
   if (!c) return TORQUE_ERR_RESOURCE;
   torque_source source = 0;
   const torque_err err = torque_signal_new(ctx, signos, count, closure_signal, c, &source);
+  return finish_adding(err, source, c, false, 0, 0);
+}
+
+torque_err torque_addpath(struct torque_ctx *ctx, const char *path, libtorquercb rx, void *state) {
+  constexpr uint32_t kTold = TORQUE_PATH_CREATED | TORQUE_PATH_DELETED | TORQUE_PATH_MODIFIED | TORQUE_PATH_WRITTEN |
+                             TORQUE_PATH_ATTRIBUTES | TORQUE_PATH_RENAMED | TORQUE_PATH_MOVED_IN | TORQUE_PATH_MOVED_OUT;
+  if (!ctx || !path || !rx) return TORQUE_ERR_INVAL;
+  Closure *c = make_closure(ctx, {ctx, rx, nullptr, nullptr, state, false});
+  if (!c) return TORQUE_ERR_RESOURCE;
+  torque_source source = 0;
+  const torque_err err = torque_path_new(ctx, path, kTold, 0, closure_path, c, &source);
   return finish_adding(err, source, c, false, 0, 0);
 }
 

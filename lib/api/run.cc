@@ -167,6 +167,7 @@ torque_err torque_reinit(struct torque_ctx *ctx) {
   if (!err) ctx->core.watches.start_over();
   if (!err) reattach_sources(*ctx, &err);
   if (!err) err = reattach_signals(ctx->core);
+  if (!err) err = ctx->core.inodes.start_over(ctx->core);
   if (err) ctx->core.undo_reinit();
   else cancel_jobs_of_parent(ctx->core);
   return err;

@@ -77,6 +77,7 @@ torque_err torque::start_source(uint64_t source) noexcept {
     case Kind::stream: return start_stream(context, s, source);
     case Kind::datagram: return start_port(context, s, source);
     case Kind::datagrams: return start_group(context, s, source);
+    case Kind::path: return start_path(context, s, source);
     case Kind::timer: return TORQUE_ERR_KIND;
     case Kind::job: return start_job(context, s, source);
     default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;

@@ -24,6 +24,13 @@ class Vec {
     data_[size_++] = v;
     return true;
   }
+  // All of them or none.
+  [[nodiscard]] bool append(const T *v, size_t n) noexcept {
+    if (n > capacity_ - size_ && !reserve(size_ + n > capacity_ * 2 ? size_ + n : capacity_ * 2)) return false;
+    if (n) std::memcpy(static_cast<void *>(data_ + size_), v, n * sizeof(T));
+    size_ += n;
+    return true;
+  }
   // Requires: size() < capacity().
   void push_reserved(const T &v) noexcept { data_[size_++] = v; }
   [[nodiscard]] bool reserve(size_t n) noexcept {
@@ -45,6 +52,10 @@ class Vec {
   void clear() noexcept { size_ = 0; }
   void pop() noexcept { --size_; }
   void truncate(size_t n) noexcept { size_ = n; }
+  void erase_front(size_t n) noexcept {
+    size_ -= n;
+    if (n && size_) std::memmove(static_cast<void *>(data_), data_ + n, size_ * sizeof(T));
+  }
   // Gives the memory back; the array stays usable.
   void release() noexcept {
     alloc_->put(data_, capacity_ * sizeof(T));

@@ -7,6 +7,7 @@
 #include "libtorque/config.h"
 #include "source/descriptors.hh"
 #include "source/domain.hh"
+#include "source/inodes.hh"
 #include "source/watches.hh"
 
 struct torque_ctx;
@@ -42,7 +43,7 @@ void note_fork() noexcept;
 class Context {
  public:
   Context(const Alloc &hooks, const Options &o, const Log &l) noexcept
-      : alloc(hooks), options(o), log(l), descriptors(alloc), watches(alloc, descriptors), born_in_(fork_generation()) {}
+      : alloc(hooks), options(o), log(l), descriptors(alloc), watches(alloc, descriptors), inodes(alloc), born_in_(fork_generation()) {}
   ~Context();
   Context(const Context &) = delete;
   Context &operator=(const Context &) = delete;
@@ -58,6 +59,7 @@ class Context {
 
   Descriptors descriptors;
   Watches watches;  // driven contexts
+  Inodes inodes;
   uint32_t domain_count() const noexcept { return domain_count_; }
   Domain &domain(uint32_t i) noexcept { return *domains_[i]; }
   const Domain &domain(uint32_t i) const noexcept { return *domains_[i]; }

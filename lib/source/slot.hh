@@ -32,6 +32,8 @@ enum class Kind : uint8_t {
   datagram,   // a datagram socket that the library reads and writes
   datagrams,  // what the caller holds of several: never fires; runs while they exist
   ring,      // a domain's io_uring
+  path,      // what happens to files
+  inodes,    // the inotify instance of this context's path sources
 };
 
 // Slot::traits
@@ -111,8 +113,8 @@ struct Ends {
   torque_final_fn *final;
   Steady<Strand *> strand;  // not null: the traits say kStranded
   union {
-    uint64_t period;  // timers: under the timer lock. Children: see child.hh; constant
-    void *extra;      // signal, listener, acceptor, strand, job: their own object; constant
+    uint64_t period;  // timers: under the timer lock. Children: see child.hh; inodes: which; constant
+    void *extra;      // signal, listener, acceptor, strand, job, path: their own object; constant
   };
 };
 

@@ -90,6 +90,8 @@ bool run_stream(Turn &, Slot &, uint64_t, uint32_t) noexcept;  // the stream roo
 bool run_job(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_datagram(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_ring(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_path(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_inodes(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
@@ -125,5 +127,8 @@ void end_port(Context &context, Slot &s) noexcept;
 void end_group(Slot &s) noexcept;
 void free_group(Context &context, Slot &s) noexcept;
 torque_err reattach_port(Slot &s, uint64_t handle) noexcept;  // after a fork
+torque_err start_path(Context &context, Slot &s, uint64_t handle) noexcept;
+void end_path(Slot &s) noexcept;
+void free_path(Context &context, Slot &s) noexcept;
 
 }  // namespace torque

@@ -5,10 +5,12 @@
 #include "support/child.h"
 #include "support/context.h"
 #include "support/faults_calls.h"
+#include "support/seen.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -138,6 +140,7 @@ static uint32_t run(const struct shape *shape, enum lack lack, uint32_t nth, voi
   const uint32_t met = disarm();
   for (int fd = 0; fd < MOST_DESCRIPTORS; fd++)
     if (sweep.f.owned[fd]) close(fd);
+  fixture_release(&sweep.f);
   no_blame();
   if (descriptors_open() != descriptors || sweep.blocks || sweep.wrong_size || threads_in_the_end(threads) != threads)
     fail_msg("lack of %s, number %u (%s): %u descriptors, were %u; %d blocks left, %u of another size; %u threads, were %u",
@@ -288,6 +291,50 @@ static void children(struct fixture *f) {
     if (i % 2) assert_int_equal(child_end(child[i]), i + 5);
     else AWAIT(f, kill(child[i], 0) != 0);
   }
+}
+
+static struct seen *look_at(struct fixture *f, const char *path, uint32_t flags) {
+  struct seen *s = seen_new(f);
+  torque_source source = 0;
+  TRY(seen_make(f, s, path, PATH_NAMES, flags, &source));
+  s->source = source;
+  if (source) TRY(torque_source_start(source));
+  return s;
+}
+
+static unsigned lines_for(struct seen *s, const char *name) {
+  char line[64];
+  unsigned n = 0;
+  static const char *const words[] = {"created", "created+found", "failed"};
+  for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+    snprintf(line, sizeof line, "%s %s", words[i], name);
+    n += lines_of(s, line);
+  }
+  return n;
+}
+
+/* What could not be followed is told to have failed, or that something was lost; then what is there is found again by a
+ * second look that is not disturbed. */
+static void paths(struct fixture *f) {
+  const char *d = scratch(f);
+  make_folder(in(f, d, "there"));
+  struct seen *tree = look_at(f, d, TORQUE_PATH_RECURSIVE), *flat = look_at(f, d, TORQUE_PATH_EXCLUDE_UNLINKED);
+  no_blame();
+  make_folder(in(f, d, "a"));
+  AWAIT(f, lines_for(flat, "a/") || flat->overflows);
+  AWAIT(f, lines_for(tree, "a/") || tree->overflows);
+  make_folder(in(f, d, "a/b"));
+  make_file(in(f, d, "a/b/file"));
+  AWAIT(f, lines_for(tree, "a/b/file") || tree->failures || tree->overflows);
+  assert_int_equal(rename(in(f, d, "a"), in(f, d, "there/a")), 0);
+  AWAIT(f, lines_of(tree, "renamed there/a/ <- a/") || tree->failures || tree->overflows);
+  AWAIT(f, lines_of(flat, "moved-out a/") || flat->overflows);
+  make_file(in(f, d, "there/a/b/file2"));
+  AWAIT(f, lines_for(tree, "there/a/b/file2") || tree->failures || tree->overflows);
+  if (tree->source) assert_int_equal(torque_source_remove_wait(tree->source), 0);
+  assert_sound(tree);
+  assert_sound(flat);
+  remove_tree(d);
 }
 
 static void on_connection(torque_source listener, int32_t fd, const void *addr, uint32_t addrlen, void *arg) {
@@ -675,14 +722,16 @@ static int without_io_uring(void **state) {
       cmocka_unit_test_setup_teardown(scenario##_driven, with_io_uring, without_io_uring)
 SWEEP(sources_end_with_the_context)
 
+static void paths_live(void **state) { (void)state, sweep_all(&shape_live, paths); }
+static void paths_driven(void **state) { (void)state, sweep_all(&shape_driven, paths); }
+
 #define SWEPT(scenario) \
   cmocka_unit_test(scenario##_live), cmocka_unit_test(scenario##_small), cmocka_unit_test(scenario##_driven)
 
 /* A sanitizer's own thread is no leak. */
 static int up(void **state) {
-  (void)state;
   void *fixture = (void *)(uintptr_t)&shape_single;
-  return fixture_up(&fixture) || fixture_down(&fixture) ? -1 : 0;
+  return scratch_up(state) || fixture_up(&fixture) || fixture_down(&fixture) ? -1 : 0;
 }
 
 int main(void) {
@@ -692,6 +741,7 @@ int main(void) {
       SWEPT(strands),                      SWEPT(offloads),       SWEPT(sources_end_with_the_context),
       SWEPT(streams),                      SWEPT(datagrams),      SWEPT(datagrams_that_wait),
       SWEPT(files),                        SWEPT_WITH_IO_URING(files),
+      cmocka_unit_test(paths_live),        cmocka_unit_test(paths_driven), /* each run waits for half a rename */
   };
-  return cmocka_run_group_tests(tests, up, NULL);
+  return cmocka_run_group_tests(tests, up, scratch_down);
 }

@@ -201,6 +201,14 @@ void fixture_join(struct fixture *f) {
   while (f->threads) pthread_join(f->thread[--f->threads], NULL);
 }
 
+void fixture_release(struct fixture *f) {
+  while (f->owned_memory) {
+    void *next = *(void **)f->owned_memory;
+    free(f->owned_memory);
+    f->owned_memory = next;
+  }
+}
+
 int fixture_down(void **state) {
   struct fixture *f = *state;
   atomic_store(&f->quit, 1);
@@ -210,11 +218,7 @@ int fixture_down(void **state) {
   for (int fd = 0; fd < MOST_DESCRIPTORS; fd++)
     if (f->owned[fd]) close(fd);
   const int clean = nothing_left(f);
-  while (f->owned_memory) {
-    void *next = *(void **)f->owned_memory;
-    free(f->owned_memory);
-    f->owned_memory = next;
-  }
+  fixture_release(f);
   free(f);
   return clean && !err ? 0 : -1;
 }

@@ -73,6 +73,7 @@ void fixture_stop(struct fixture *f);
 
 /* Memory, zeroed, and threads that last until teardown. Threads look at quit in every loop. */
 void *fixture_take(struct fixture *f, size_t size);
+void fixture_release(struct fixture *f); /* what was taken; fixture_down() does it too */
 void fixture_thread(struct fixture *f, void *(*body)(void *), void *arg);
 void fixture_join(struct fixture *f); /* now, without setting quit */
 

@@ -7,6 +7,7 @@
 
 #include "support/faults.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,6 +18,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/signalfd.h>
@@ -48,6 +50,10 @@
 
 FAULTS_CALL(int, epoll_create1, FAULT_EMFILE | FAULT_ENOMEM, -1, (int flags), (flags))
 FAULTS_CALL(int, eventfd, FAULT_EMFILE | FAULT_ENOMEM, -1, (unsigned int count, int flags), (count, flags))
+FAULTS_CALL(int, inotify_init1, FAULT_EMFILE | FAULT_ENOMEM, -1, (int flags), (flags))
+FAULTS_CALL(int, inotify_add_watch, FAULT_ENOMEM | FAULT_ENOSPC, -1, (int fd, const char *path, uint32_t mask),
+            (fd, path, mask))
+FAULTS_CALL(DIR *, fdopendir, FAULT_ENOMEM, NULL, (int fd), (fd))
 FAULTS_CALL(int, timerfd_create, FAULT_EMFILE | FAULT_ENOMEM, -1, (int clock, int flags), (clock, flags))
 FAULTS_CALL(int, signalfd, FAULT_EMFILE | FAULT_ENOMEM, -1, (int fd, const sigset_t *mask, int flags),
             (fd, mask, flags))
@@ -133,6 +139,22 @@ FAULTS_UNWATCHED int pthread_setaffinity_np(pthread_t thread, size_t size, const
   int32_t err;
   if (faults_hit(__builtin_return_address(0), "pthread_setaffinity_np", FAULT_ENOMEM, &err)) return err;
   return real(thread, size, set);
+}
+
+/* The mode travels likewise, wanted or not. */
+FAULTS_UNWATCHED int open(const char *path, int flags, ...) {
+  typedef int open_type(const char *, int, ...);
+  FAULTS_REAL(open_type, open);
+  va_list arguments;
+  va_start(arguments, flags);
+  const mode_t mode = va_arg(arguments, mode_t);
+  va_end(arguments);
+  int32_t err;
+  if (faults_hit(__builtin_return_address(0), "open", FAULT_EMFILE | FAULT_ENOMEM | FAULT_EINTR, &err)) {
+    errno = err;
+    return -1;
+  }
+  return real(path, flags, mode);
 }
 
 /* Calls that the C library has no function for. */
