@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <utility>
 
 namespace torque {
 
@@ -79,7 +80,23 @@ Pool::~Pool() {
       alloc_.put(p, whole_size(*p));
     }
   }
-  for (uint32_t i = 0; i < kLevels; ++i) alloc_.put(scratch_[i], i ? kScratchMin : scratch_size_);
+  free_scratch();
+}
+
+void Pool::free_scratch() noexcept {
+  for (uint32_t i = 0; i < kLevels; ++i)
+    alloc_.put(std::exchange(scratch_[i], nullptr), i ? kScratchMin : scratch_size_);
+}
+
+Pool::Apart::Apart(Pool &pool, bool nested) noexcept : pool_(nested ? &pool : nullptr) {
+  if (!pool_) return;
+  for (uint32_t i = 0; i < kLevels; ++i) outer_[i] = std::exchange(pool_->scratch_[i], nullptr);
+}
+
+Pool::Apart::~Apart() {
+  if (!pool_) return;
+  pool_->free_scratch();
+  std::copy_n(outer_, kLevels, pool_->scratch_);
 }
 
 Piece *Pool::take(size_t room) noexcept {

@@ -35,10 +35,23 @@ class Pool {
   void give(Piece *p) noexcept;       // as free_piece()
 
   // Memory for one read, or for what a layer makes: the worker's own, used anew at every call. level 0 is the wire's,
-  // layers have theirs. Null: no memory.
-  static constexpr uint32_t kLevels = 9;
+  // layers have theirs, one for each way; the last is for what is read from files. Null: no memory.
+  static constexpr uint32_t kLevels = 18;
+  static constexpr uint32_t kFileLevel = kLevels - 1;
   static constexpr size_t kScratchMin = 65536;
   char *scratch(uint32_t level) noexcept;
+  // While a callback runs the worker's events itself, what it was given stays what it is: those below have their own.
+  class Apart {
+   public:
+    Apart(Pool &pool, bool nested) noexcept;
+    ~Apart();
+    Apart(const Apart &) = delete;
+    Apart &operator=(const Apart &) = delete;
+
+   private:
+    Pool *pool_;  // null: not nested
+    char *outer_[kLevels];
+  };
   // How much of level 0 to ask for at once: more when reads come back full, less when they bring little.
   size_t ask() const noexcept { return ask_; }
   void got(size_t n) noexcept {
@@ -49,6 +62,8 @@ class Pool {
   }
 
  private:
+  void free_scratch() noexcept;
+
   const Alloc &alloc_;
   Piece *free_[kPieceClasses] = {};
   uint32_t kept_[kPieceClasses] = {};

@@ -117,6 +117,7 @@ bool Worker::note_wakes(const Ready *events, uint32_t n) noexcept {
 uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   Ready nested[kNestedEvents];
   Ready *events = depth_++ == 0 ? events_ : nested;
+  const Pool::Apart apart(pool_, events == nested);
   const uint32_t room = events == nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
   const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
 
@@ -159,6 +160,7 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
 
 // What came for the context itself: sources, timers, posted work. (Few, where the program watches descriptors itself.)
 uint64_t Worker::serve_sources(const std::atomic<uint32_t> *breaks, const Ready *events, uint32_t n) noexcept {
+  const Pool::Apart apart(pool_, depth_ > 1);
   Turn t = turn();
   t.breaks = breaks;
   t.began = t.timing ? monotonic_ns() : 0;
