@@ -45,7 +45,7 @@ bool feed_pushed(Hold &h) noexcept {
   h.clear(kPushed);
   Piece *kept = std::exchange(h.s.kept, nullptr);
   if (!kept) return wants_input(h);
-  const bool more = feed(h, h.s.layers->count - 1, kept->at, kept->left);
+  const bool more = feed(h, h.s.layers->pushed, kept->at, kept->left);
   free_piece(h, kept);
   return more;
 }
@@ -65,9 +65,16 @@ bool tell_kept(Hold &h, size_t low) noexcept {
   return h.is(kPushed) ? feed_pushed(h) : wants_input(h);
 }
 
+// While it closes nobody wants what comes, but layers that output waits for.
+bool throws_away(const Hold &h) noexcept { return h.is(kClosing) && h.is(kEndSent); }
+
 // The end of the wire, or of a layer's data, works its way up as far as room allows.
 void propagate_end(Hold &h) noexcept {
   Stream &s = h.s;
+  if (throws_away(h)) {
+    if (h.is(kWireEnded)) h.set(kEndTold);
+    return;
+  }
   const uint32_t count = s.layers ? s.layers->count : 0;
   int from = h.is(kWireEnded) ? 0 : -1;
   for (uint32_t i = 0; i < count; ++i) {
@@ -76,14 +83,17 @@ void propagate_end(Hold &h) noexcept {
   if (from < 0) return;
   for (uint32_t i = static_cast<uint32_t>(from); i < count; ++i) {
     torque_layer &l = s.layers->layer[i];
-    if (l.flags & torque_layer::kStopped) return;
+    if (l.flags & torque_layer::kStopped || !(l.flags & torque_layer::kStarted)) return;
     torque_err err = TORQUE_ERR_NONE;
     if (l.type->ended)
       err = l.type->ended(&l, l.state);
-    else if (l.kept || !(l.flags & torque_layer::kReady))
+    else if (l.kept)
       err = TORQUE_ERR_SYSCALL + EPIPE;
+    if (!err && !(l.flags & torque_layer::kReady)) err = TORQUE_ERR_SYSCALL + EPIPE;
     if (h.over()) return;
-    if (err && !h.is(kClosing)) return fail(h, err);  // else nobody minds what was cut off
+    // Nobody minds what was cut off while it closes, unless output waits for it.
+    const bool awaited = (!layers_ready(s) || s.layers->held) && !h.is(kEndPassed);
+    if (err && (awaited || !h.is(kClosing))) return fail(h, err);
     l.flags |= torque_layer::kEnded;
   }
   if (h.is(kClosing)) {
@@ -94,6 +104,7 @@ void propagate_end(Hold &h) noexcept {
   if (s.kept && s.kept->left < s.type->input_low && !h.is(kFull)) {
     tell_kept(h, 1);  // less than the low mark, and no more comes
     if (h.over() || !may_tell(h)) return;
+    if (s.layers && s.layers->count != count) return propagate_end(h);  // one was put on top
   }
   h.set(kEndTold);
   if (s.type->end)
@@ -127,7 +138,7 @@ ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
 bool arrived(Hold &h, size_t n) noexcept {
   Stream &s = h.s;
   const char *scratch = h.turn.pool.scratch(0);
-  if (s.layers) return feed(h, 0, scratch, n);
+  if (s.layers && !throws_away(h)) return feed(h, 0, scratch, n);
   if (h.is(kClosing)) return true;
   if (!s.kept) return tell_program(h, scratch, n);
   const size_t fits = std::min<size_t>(s.kept->tail_room(), n);
@@ -203,7 +214,7 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     tell_kept(h, s.type->input_low);
     if (h.over()) return any;
   }
-  if (s.layers && (wants_input(h) || h.is(kClosing) || s.layers->held)) {
+  if (s.layers && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) {
     any |= feed_stopped(h);
     if (h.over()) return any;
   }

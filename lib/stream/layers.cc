@@ -16,7 +16,7 @@ Hold hold_of(const Layer &l) noexcept { return {*current_turn(), *l.stream, hand
 torque_err open_layer(Layer &l, Stream &s, LayerType &type, uint32_t level) noexcept {
   type.freeze();
   type.ref();
-  l = {&s, &type, nullptr, nullptr, 0, level};
+  l = {&s, &type, nullptr, nullptr, 0, 0, level};
   const torque_err err = type.open ? type.open(&l, type.arg, &l.state) : TORQUE_ERR_NONE;
   if (!err) l.flags = Layer::kOpen;
   return err;
@@ -62,22 +62,25 @@ bool receive(Hold &h, Layer &l, const char *data, size_t length) noexcept {
 torque_err send_through(Hold &h, uint32_t above, const char *data, size_t length) noexcept {
   if (above == 0) return append_wire(h, data, length);
   Layer &l = h.s.layers->layer[above - 1];
-  l.flags |= Layer::kSent;
   h.set(kUnflushed);
-  return l.type->send(&l, l.state, data, length);
+  l.flags |= Layer::kSent | Layer::kSending;
+  const torque_err err = l.type->send(&l, l.state, data, length);
+  l.flags &= ~Layer::kSending;
+  return err;
+}
+
+torque_err step_down(Layer &l, torque_layer_step_fn *fn) noexcept {
+  if (!fn) return TORQUE_ERR_NONE;
+  l.flags |= Layer::kSending;
+  const torque_err err = fn(&l, l.state);
+  l.flags &= ~Layer::kSending;
+  return err;
 }
 
 torque_err flush_layer(Layer &l) noexcept {
   if (!(l.flags & Layer::kSent)) return TORQUE_ERR_NONE;
   l.flags &= ~Layer::kSent;
-  return l.type->flush ? l.type->flush(&l, l.state) : TORQUE_ERR_NONE;
-}
-
-void flush_layers(Hold &h) noexcept {
-  h.clear(kUnflushed);
-  for (uint32_t i = h.s.layers->count; i-- > 0;) {
-    if (const torque_err err = flush_layer(h.s.layers->layer[i])) return fail(h, err);
-  }
+  return step_down(l, l.type->flush);
 }
 
 bool wire_has(const Stream &s, size_t most) noexcept {
@@ -111,6 +114,16 @@ torque_err send_chunk(Hold &h, Piece &p) noexcept {
 }
 
 }  // namespace
+
+void flush_layers(Hold &h) noexcept {
+  if (!h.is(kUnflushed)) return;
+  for (uint32_t i = h.s.layers->count; i-- > 0;) {
+    const torque_err err = flush_layer(h.s.layers->layer[i]);
+    if (h.over()) return;
+    if (err) return fail(h, err);
+  }
+  h.clear(kUnflushed);
+}
 
 torque_err open_layers(Context &context, Stream &s) noexcept {
   s.layers = make_layers(context.alloc);
@@ -153,14 +166,27 @@ torque_err push_layer(Hold &h, LayerType &type) noexcept {
     }
     return err;
   }
+  if ((s.kept || h.is(kInData)) && !h.is(kPushed)) {
+    s.layers->pushed = s.layers->count;
+    h.set(kPushed);
+  }
   ++s.layers->count;
   h.clear(kOpened);
-  h.set(kPushed);
   return TORQUE_ERR_NONE;
 }
 
 bool layers_ready(const Stream &s) noexcept {
   return !s.layers || s.layers->count == 0 || (s.layers->layer[s.layers->count - 1].flags & Layer::kReady);
+}
+
+bool may_advance(const Hold &h) noexcept {
+  if (h.is(kOpened) || h.is(kConnecting)) return false;
+  for (uint32_t i = 0; h.s.layers && i < h.s.layers->count; ++i) {
+    const uint32_t flags = h.s.layers->layer[i].flags;
+    if (!(flags & Layer::kStarted)) return true;
+    if (!(flags & Layer::kReady)) return false;
+  }
+  return true;
 }
 
 void advance_layers(Hold &h) noexcept {
@@ -205,14 +231,20 @@ bool feed(Hold &h, uint32_t level, const char *data, size_t length) noexcept {
 bool feed_stopped(Hold &h) noexcept {
   Layers &layers = *h.s.layers;
   bool any = false;
-  for (uint32_t i = layers.count; i-- > 0 && layers.told < h.s.type->budget;) {
+  for (uint32_t i = layers.count; i-- > 0;) {
     Layer &l = layers.layer[i];
     if (!(l.flags & Layer::kStopped)) continue;
+    if (l.told >= h.s.type->budget) break;
     l.flags &= ~Layer::kStopped;
+    if (l.flags & Layer::kEnded) continue;
     any = true;
-    if (!receive(h, l, nullptr, 0)) break;
+    if (!receive(h, l, "", 0)) break;
   }
   return any;
+}
+
+void begin_layers(Stream &s) noexcept {
+  for (uint32_t i = 0; i < s.layers->count; ++i) s.layers->layer[i].told = 0;
 }
 
 bool any_stopped(const Stream &s) noexcept {
@@ -226,14 +258,17 @@ bool any_stopped(const Stream &s) noexcept {
 void push_plain(Hold &h, size_t wire_max) noexcept {
   Stream &s = h.s;
   Pieces &plain = s.layers->plain;
+  if (h.is(kPushing)) return;
+  h.set(kPushing);
   while (!plain.empty() && !s.layers->held && !wire_has(s, wire_max)) {
     Piece &p = *plain.first;
     const torque_err err = send_chunk(h, p);
-    if (h.over()) return;
-    if (err) return fail(h, err);
+    if (err) fail(h, err);
+    if (h.over()) break;
     if (p.left == 0) free_piece(h, plain.pop());
   }
-  if (plain.empty() && !s.layers->held && h.is(kUnflushed)) flush_layers(h);
+  if (plain.empty() && !s.layers->held && !h.over()) flush_layers(h);
+  h.clear(kPushing);
 }
 
 void pass_end(Hold &h) noexcept {
@@ -244,7 +279,7 @@ void pass_end(Hold &h) noexcept {
     Layer &l = s.layers->layer[i];
     if (!(l.flags & Layer::kStarted)) continue;
     torque_err err = flush_layer(l);
-    if (!err && l.type->end) err = l.type->end(&l, l.state);
+    if (!err) err = step_down(l, l.type->end);
     if (h.over()) return;
     if (err) return fail(h, err);
   }
@@ -259,14 +294,10 @@ extern "C" {
 int32_t torque_layer_up(struct torque_layer *layer, const void *data, size_t length) {
   Hold h = hold_of(*layer);
   if (h.over()) return 0;
-  Layers &layers = *h.s.layers;
-  const bool top = layer->level + 1 == layers.count;
   bool more = feed(h, layer->level + 1, static_cast<const char *>(data), length);
   if (h.over()) return 0;
-  if (top) {
-    layers.told += length;
-    more = more && (layers.told < h.s.type->budget || h.is(kClosing));
-  }
+  layer->told += length;
+  more = more && layer->told < h.s.type->budget;
   if (!more) layer->flags |= torque_layer::kStopped;
   return more;
 }
@@ -288,7 +319,9 @@ void torque_layer_hold(struct torque_layer *layer) {
   layer->flags |= torque_layer::kHeld;
 }
 
-void *torque_layer_scratch(struct torque_layer *layer) { return current_turn()->pool.scratch(layer->level + 1); }
+void *torque_layer_scratch(struct torque_layer *layer) {
+  return current_turn()->pool.scratch(layer->level + 1 + (layer->flags & torque_layer::kSending ? kLayersMax : 0));
+}
 
 void *torque_layer_state(const struct torque_layer *layer) { return layer->state; }
 

@@ -56,7 +56,7 @@ ssize_t put_file(Hold &h, Piece &p, torque_err *ret_err) noexcept {
   const size_t n = std::min<uint64_t>(p.left, kFileChunk);
   ssize_t sent = sys::retry([&] { return ::sendfile(fd, p.fd, &offset, n); });
   if (sent < 0 && (errno == EINVAL || errno == ENOSYS)) {
-    char *scratch = h.turn.pool.scratch(1);
+    char *scratch = h.turn.pool.scratch(Pool::kFileLevel);
     if (!scratch) {
       *ret_err = TORQUE_ERR_RESOURCE;
       return -1;
@@ -276,7 +276,7 @@ bool pump_output(Hold &h, size_t *budget) noexcept {
   const size_t before = *budget;
   const bool was_congested = h.is(kCongested);
   for (;;) {
-    if (h.s.layers && h.is(kOpened)) push_plain(h);
+    if (h.s.layers) h.is(kOpened) ? push_plain(h) : flush_layers(h);  // what a handshake has to say
     if (h.over()) return true;
     send_wire(h, budget);
     const Layers *l = h.s.layers;

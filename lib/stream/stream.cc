@@ -56,12 +56,18 @@ bool connected(Hold &h, uint32_t events) noexcept {
   return false;
 }
 
+// All output has gone through the layers. (A handshake is seen through first, unless it is of no use any more.)
+bool may_pass_end(const Hold &h) noexcept {
+  const Layers *layers = h.s.layers;
+  return !layers || (layers->plain.empty() && (layers_ready(h.s) || h.is(kClosing)));
+}
+
 // Both ways are over, or all that remains is to wait.
 void conclude(Hold &h) noexcept {
   Stream &s = h.s;
-  if (h.is(kBroken) && !wants_wire(h)) return over(h, s.error);
+  if (h.is(kBroken) && !wants_wire(h) && !(any_stopped(s) && wants_input(h))) return over(h, s.error);
   if (!h.is(kEndAsked)) return;
-  if (!h.is(kEndPassed) && (!s.layers || s.layers->plain.empty())) {
+  if (!h.is(kEndPassed) && may_pass_end(h)) {
     pass_end(h);
     if (h.over()) return;
     size_t budget = SIZE_MAX;
@@ -223,7 +229,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
     if (!h.over()) mind_times(h, rang);
     return false;
   }
-  if (s.layers) s.layers->told = 0;
+  if (s.layers) begin_layers(s);
   if (!h.is(kOpened)) advance_layers(h);
   if (rang && !h.over()) mind_times(h, true);
   if (s.type->writable && (events & (TORQUE_WRITE | TORQUE_ERROR | TORQUE_CLOSED)) && h.is(kOpened) && !h.over()) {
@@ -235,12 +241,14 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
     if (h.over()) break;
     more = pump_output(h, &out);
     if (!h.over()) more |= pump_input(h, &in);
+    more |= h.is(kPushed) || may_advance(h);
   }
   if (!h.over()) conclude(h);
   if (h.over()) return false;
   if (h.is(kTimed)) mind_times(h, false);
   return (in == 0 && wants_wire(h)) || (out == 0 && h.is(kWritable) && can_send(s)) ||
-         (any_stopped(s) && (wants_input(h) || s.layers->held)) || (h.is(kRetell) && s.kept && may_tell(h));
+         (any_stopped(s) && (wants_input(h) || s.layers->held || !layers_ready(s))) ||
+         (h.is(kRetell) && s.kept && may_tell(h)) || h.is(kPushed) || may_advance(h);
 }
 
 void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept {

@@ -43,11 +43,12 @@ enum : uint32_t {
   kOver = 1u << 19,       // retired by its holder
   kWriteOnly = 1u << 20,
   kReadOnly = 1u << 21,
-  kBroken = 1u << 22,  // output failed: what can still be read is told, then it ends
-  kReset = 1u << 23,   // torque_stream_abort()
-  kTimed = 1u << 24,   // the type has limits, or it lingers
-  kQuiet = 1u << 25,   // it never started: nobody is told of its end
-  kPushed = 1u << 26,  // a callback has put a layer on top: what is kept goes through it
+  kBroken = 1u << 22,   // output failed: what can still be read is told, then it ends
+  kReset = 1u << 23,    // torque_stream_abort()
+  kTimed = 1u << 24,    // the type has limits, or it lingers
+  kQuiet = 1u << 25,    // it never started: nobody is told of its end
+  kPushed = 1u << 26,   // a callback has put layers on top: what is kept goes through them
+  kPushing = 1u << 27,  // output goes through the layers
 };
 
 // Stream::asked; under the mailbox's lock.
@@ -68,15 +69,17 @@ struct torque_layer {
     kOpen = 1,  // has a state
     kStarted = 2,
     kReady = 4,
-    kStopped = 8,  // above there was no room: receive is called again when there is
-    kEnded = 16,   // nothing more comes from below
-    kSent = 32,    // something was sent through it since the last flush
-    kHeld = 64,    // nothing can be sent through it for now
+    kStopped = 8,    // above there was no room: receive is called again when there is
+    kEnded = 16,     // nothing more comes from below
+    kSent = 32,      // something was sent through it since the last flush
+    kHeld = 64,      // nothing can be sent through it for now
+    kSending = 128,  // it makes output: perhaps while it makes input, so that each has its own scratch memory
   };
   torque::Stream *stream;
   torque::LayerType *type;
   void *state;
   torque::Piece *kept;  // received and not taken
+  uint64_t told;        // bytes that it passed up in this turn: a little input may become much
   uint32_t flags;
   uint32_t level;  // 0: next to the wire
 };
@@ -86,9 +89,9 @@ namespace torque {
 // Only streams with layers have one.
 struct Layers {
   uint32_t count;
-  uint32_t held;  // how many are kHeld
-  uint64_t told;  // bytes that came out on top in this turn: a little input may become much
-  Pieces plain;   // output that has not gone through them
+  uint32_t held;    // how many are kHeld
+  uint32_t pushed;  // the first of those that a callback has put on top; with kPushed
+  Pieces plain;     // output that has not gone through them
   torque_layer layer[kLayersMax];
 };
 
@@ -183,15 +186,20 @@ torque_err push_layer(Hold &h, LayerType &type) noexcept;
 void close_layers(const Alloc &alloc, Stream &s) noexcept;
 // Starts those whose turn it is, and calls open when all are ready.
 void advance_layers(Hold &h) noexcept;
+bool may_advance(const Hold &h) noexcept;  // whether that would do anything
 bool layers_ready(const Stream &s) noexcept;
 // Received bytes to that level; from level count on they are the program's. False: it wants no more for now.
 bool feed(Hold &h, uint32_t level, const char *data, size_t length) noexcept;
 // Those that were stopped go on. Answers whether any did.
 bool feed_stopped(Hold &h) noexcept;
+// A turn begins.
+void begin_layers(Stream &s) noexcept;
 bool any_stopped(const Stream &s) noexcept;
-// Plain output through the layers, as long as less than that waits below them; flushes them when all is through.
+// Plain output through the layers, as long as less than that waits below them; flushes them when all is through. Does
+// nothing where it is called from what it calls.
 constexpr size_t kWireMax = 131072;  // made in advance of what the descriptor takes
 void push_plain(Hold &h, size_t wire_max = kWireMax) noexcept;
+void flush_layers(Hold &h) noexcept;
 void pass_end(Hold &h) noexcept;
 
 // ---- Time: times.cc ----
