@@ -122,7 +122,9 @@ Listener *make_listener(Context &context, Slot &s) noexcept {
   return l;
 }
 
-torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
+namespace {
+
+torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
   auto &l = *static_cast<Listener *>(ends(s).extra);
   const uint32_t domains = context.domain_count();
   if (l.policy == TORQUE_LISTEN_DEFAULT) {
@@ -136,14 +138,23 @@ torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
   if (!l.acceptors) return TORQUE_ERR_RESOURCE;
   for (uint32_t i = 0; i < l.parts; ++i) new (&l.acceptors[i]) std::atomic<uint64_t>(0);
   if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
-  hold_too(s);  // until all have started: a callback may remove the listener
   // All exist before the first takes a connection: its callback may remove the listener.
   torque_err err = TORQUE_ERR_NONE;
   for (uint32_t i = 0; i < l.parts && !err; ++i) err = add_acceptor(context, l, s, i);
   if (!err) err = start_acceptors(context, l);
-  if (err) end_acceptors(l);
+  // Another thread may have ended the listener before it had all its parts.
+  if (err || has_ended(s)) end_acceptors(l);
+  return err;
+}
+
+}  // namespace
+
+torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
+  Seen v;
+  if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // until all have started: it may be removed meanwhile
+  const torque_err err = start_held(context, s, handle);
   drop(s);
-  if (err) disarm_word(s, generation_of(handle));
+  if (err && err != TORQUE_ERR_STATE) disarm_word(s, generation_of(handle));
   return err;
 }
 

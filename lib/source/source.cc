@@ -327,6 +327,9 @@ bool hold(uint64_t handle, Seen *ret) noexcept {
 
 void hold_too(Slot &s) noexcept { s.word.fetch_add(kRunningOne, std::memory_order_relaxed); }
 
+// A read-modify-write: it comes before or after the one that ends the source, and pairs with it.
+bool has_ended(Slot &s) noexcept { return state(s.word.fetch_add(0, std::memory_order_acq_rel)) == RETIRED; }
+
 torque_err activate(uint64_t handle, uint32_t events) noexcept {
   Seen v;
   const uint32_t gen = generation_of(handle);

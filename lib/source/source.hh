@@ -61,6 +61,8 @@ void drop(Slot &s) noexcept;
 bool hold(uint64_t handle, Seen *ret) noexcept;
 // The same for a source that cannot end meanwhile (a listener's parts).
 void hold_too(Slot &s) noexcept;
+// For a holder: whether it has ended. If not, its end finds all that this thread has written before.
+bool has_ended(Slot &s) noexcept;
 
 // Makes it run in its domain's next round, with these events. Errors: STALE, STATE not started.
 torque_err activate(uint64_t handle, uint32_t events) noexcept;

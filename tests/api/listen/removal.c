@@ -127,6 +127,31 @@ static void by_stopping(void **state) {
   atomic_store(&c->enough, 1);
 }
 
+/* While another thread starts it: whoever comes first, there is one end, and nothing stays. */
+static void *start_it(void *arg) {
+  struct door *d = arg;
+  const torque_err err = torque_source_start(d->listener);
+  if (err && err != TORQUE_ERR_STALE && err != TORQUE_ERR_STATE) d->wrong++;
+  return NULL;
+}
+
+static void while_it_starts(void **state) {
+  struct fixture *f = *state;
+  const struct sockaddr_in a = loopback_address(0);
+  for (int i = 0; i < FEWER(500); i++) {
+    struct door *d = fixture_take(f, sizeof *d);
+    d->f = f;
+    assert_int_equal(torque_listen_new(f->ctx, &a, sizeof a, 0, (uint32_t)i % 4, door_accept, d, &d->listener), 0);
+    assert_int_equal(torque_source_set_finalizer(d->listener, door_final), 0);
+    fixture_thread(f, start_it, d);
+    for (int k = 0; k < i % 5; k++) sched_yield();
+    assert_int_equal(torque_source_remove_wait(d->listener), 0);
+    fixture_join(f);
+    assert_int_equal(d->finals, 1);
+    assert_int_equal(d->wrong, 0);
+  }
+}
+
 /* The caller's socket goes on: who was not accepted by the first listener is by the second. */
 static void a_socket_of_the_callers_changes_hands(void **state) {
   struct fixture *f = *state;
@@ -157,6 +182,7 @@ int main(void) {
       ON_EVERY(from_outside_and_waiting),
       ON_EVERY(from_its_own_callback),
       ON_EVERY(by_stopping),
+      ON_EVERY(while_it_starts),
       ON_EVERY(a_socket_of_the_callers_changes_hands),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
