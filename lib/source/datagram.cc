@@ -325,6 +325,7 @@ bool receive(torque_datagrams &b) noexcept {
   Port &p = *b.port;
   const int fd = b.slot->fd.get();
   for (int i = 0; i < kBatches; ++i) {
+    if (b.turn->postpone) return true;
     prepare(b, p);
     const int n = ::recvmmsg(fd, b.header, p.batch, MSG_DONTWAIT | MSG_TRUNC, nullptr);
     b.turn->counters.add(Counter::datagram_receives);
@@ -340,7 +341,6 @@ bool receive(torque_datagrams &b) noexcept {
       tell_received(b);
     }
     if (ended(*b.slot)) return false;
-    if (b.turn->postpone) return true;
     if (n >= 0 && static_cast<uint32_t>(n) < p.batch) return false;
   }
   return true;
@@ -348,7 +348,7 @@ bool receive(torque_datagrams &b) noexcept {
 
 // What is left to tell when nothing has come. True: once more, after the others.
 bool tell_the_rest(torque_datagrams &b) noexcept {
-  for (int i = 0; i < kTells && anything_to_tell(b) && !ended(*b.slot) && !b.turn->postpone; ++i) tell(b);
+  for (int i = 0; i < kTells && anything_to_tell(b) && !ended(*b.slot); ++i) tell(b);
   if (!anything_to_tell(b)) return false;
   b.port->failures_untold += b.next_failures->count;
   if (b.next_error) b.port->error.store(torque_err_errno(b.next_error), std::memory_order_relaxed);
@@ -434,7 +434,8 @@ torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept {
     // All exist before the first is told anything: its callback may end the whole, or send.
     for (uint32_t i = 0; i < n && !err; ++i) err = add_part(context, g, s, i);
     if (!err) err = start_parts(context, g);
-    if (err && g.ports) end_parts(g);
+    // Another thread may have ended the whole before it had all its parts.
+    if (g.ports && (err || has_ended(s))) end_parts(g);
     if (err) g.starting.store(false, std::memory_order_release);
   }
   drop(s);

@@ -236,11 +236,36 @@ static void while_others_send(void **state) {
   }
 }
 
+/* While another thread starts it: whoever comes first, there is one end, and nothing stays. */
+static void *start_it(void *arg) {
+  struct desk *d = arg;
+  const torque_err err = torque_source_start(d->source);
+  if (err && err != TORQUE_ERR_STALE && err != TORQUE_ERR_STATE) d->wrong++;
+  return NULL;
+}
+
+static void while_it_starts(void **state) {
+  struct fixture *f = *state;
+  const struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+  for (int i = 0; i < FEWER(500); i++) {
+    struct desk *d = desk_new(f);
+    assert_int_equal(torque_datagram_bind_new(f->ctx, &a, sizeof a, kinds[i % 3], desk_call, d, &d->source), 0);
+    assert_int_equal(torque_source_set_finalizer(d->source, desk_final), 0);
+    fixture_thread(f, start_it, d);
+    for (int k = 0; k < i % 5; k++) sched_yield();
+    assert_int_equal(torque_source_remove_wait(d->source), 0);
+    fixture_join(f);
+    assert_int_equal(d->finals, 1);
+    assert_int_equal(d->wrong, 0);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(from_outside),          ON_EVERY(from_outside_and_waiting), ON_EVERY(by_stopping),
       ON_EVERY(from_its_own_callback), ON_EVERY(with_many_at_hand),        ON_EVERY(the_callers_descriptor_is_closed),
       ON_EVERY(never_started),         ON_EVERY(while_others_send),
+      ON_EVERY(while_it_starts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
