@@ -194,8 +194,9 @@ void Helpers::stop() noexcept {
   while (standing_ != 0) left_.wait(lock_);
   if (!any_gone_) return;
   any_gone_ = false;
+  const pthread_t last = gone_;
   lock_.unlock();
-  pthread_join(gone_, nullptr);  // nobody changes it any more
+  pthread_join(last, nullptr);
   lock_.lock();
 }
 
