@@ -57,6 +57,7 @@ static void nobody_there(void **state) {
 /* The network's answer to one comes when the next is sent: it is sent all the same. */
 static void refused_in_a_row(struct desk *d, torque_source source, struct torque_datagrams *batch) {
   if (!torque_datagrams_count(batch)) return;
+  STAY_UNTIL(*(_Atomic int *)d->aux); /* the peer has gone */
   for (int i = 0; i < 10; i++) {
     const torque_err err = torque_datagram_send(source, NULL, 0, "12345", 5);
     if (err) d->result = err;
@@ -72,9 +73,11 @@ static void nobody_there_for_many(void **state) {
   assert_int_equal(connect(fd, (struct sockaddr *)&there, sizeof there), 0);
   assert_int_equal(connect(peer, (struct sockaddr *)&here, sizeof here), 0);
   d->then = refused_in_a_row;
+  d->aux = fixture_take(f, sizeof(_Atomic int));
   desk_serve(d, fd, TORQUE_DATAGRAM_NO_GSO);
   assert_int_equal(send(peer, "go", 2, 0), 2);
   fixture_close(f, peer);
+  atomic_store((_Atomic int *)d->aux, 1);
   AWAIT(f, d->received == 1 && d->errors >= 1);
   fixture_settle(f);
   assert_int_equal(d->result, 0);

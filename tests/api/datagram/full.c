@@ -24,10 +24,11 @@ static int pair(struct fixture *f, int *ret_other) {
 }
 
 static struct desk *limited(struct fixture *f, int *ret_peer,
-                            void (*then)(struct desk *, torque_source, struct torque_datagrams *)) {
+                            void (*then)(struct desk *, torque_source, struct torque_datagrams *), void *aux) {
   struct desk *d = desk_new(f);
   const int fd = pair(f, ret_peer);
   d->then = then;
+  d->aux = aux;
   assert_int_equal(torque_datagram_new(f->ctx, fd, 0, desk_call, d, &d->source), 0);
   assert_int_equal(torque_datagram_set_queue(d->source, LIMIT), 0);
   desk_start(d);
@@ -65,7 +66,7 @@ static void take(struct desk *d, int peer, uint32_t from, uint32_t to) {
 static void from_outside(void **state) {
   struct fixture *f = *state;
   int peer;
-  struct desk *d = limited(f, &peer, NULL);
+  struct desk *d = limited(f, &peer, NULL, NULL);
   fixture_settle(f);
   const uint64_t bytes = f->bytes, blocks = f->blocks;
   uint32_t sent = 0, taken = 0;
@@ -111,9 +112,8 @@ static void from_the_callback(void **state) {
   struct fixture *f = *state;
   struct producer *p = fixture_take(f, sizeof *p);
   int peer;
-  struct desk *d = limited(f, &peer, produce);
   p->all = FEWER(20000);
-  d->aux = p;
+  struct desk *d = limited(f, &peer, produce, p);
   assert_int_equal(send(peer, "go", 2, 0), 2);
   take(d, peer, 0, p->all);
   AWAIT(f, queued(d) == 0);
@@ -153,7 +153,7 @@ static void from_many_threads(void **state) {
   struct fixture *f = *state;
   enum { SENDERS = 6 };
   int peer;
-  struct desk *d = limited(f, &peer, NULL);
+  struct desk *d = limited(f, &peer, NULL, NULL);
   struct sender *s = fixture_take(f, SENDERS * sizeof *s);
   uint32_t next[SENDERS] = {0};
   const uint32_t each = FEWER(3000);
@@ -240,7 +240,7 @@ static void a_peer_that_does_not_read(void **state) {
 static void ended_while_something_waits(void **state) {
   struct fixture *f = *state;
   int peer;
-  struct desk *d = limited(f, &peer, NULL);
+  struct desk *d = limited(f, &peer, NULL, NULL);
   torque_err err;
   const uint32_t sent = send_all_that_goes(d->source, 0, &err);
   assert_true(queued(d) > 0);
@@ -255,7 +255,7 @@ static void ended_while_something_waits(void **state) {
 static void stopped_while_something_waits(void **state) {
   struct fixture *f = *state;
   int peer;
-  struct desk *d = limited(f, &peer, NULL);
+  struct desk *d = limited(f, &peer, NULL, NULL);
   torque_err err;
   (void)send_all_that_goes(d->source, 0, &err);
   fixture_stop(f);
