@@ -84,7 +84,9 @@ bool take_break(torque_ctx &ctx) noexcept {
 void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
   ctx.core.domain(0).slots.each([&](uint64_t handle) {
     Seen v;
-    if (*err || !look(handle, &v) || word::state(v.word) == word::NEW) return;
+    if (*err || !look(handle, &v)) return;
+    if (v.kind == Kind::stream) revive_stream(*v.slot);
+    if (word::state(v.word) == word::NEW) return;
     if (v.kind == Kind::datagram) *err = reattach_port(*v.slot, handle);
     else if (watches_descriptor(v.kind)) *err = reattach_fd(*v.slot, handle);
     if (v.kind == Kind::timer && (v.traits & kWall)) *err = v.domain->timers.need_wall(v.domain->queue());

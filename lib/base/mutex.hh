@@ -32,6 +32,8 @@ class CAPABILITY("mutex") Mutex {
     uint32_t free = 0;
     return word_.compare_exchange_strong(free, 1, std::memory_order_acquire, std::memory_order_relaxed);
   }
+  // In a forked child, where nobody holds it any more. True: somebody had it, and may have been in the middle.
+  bool reset() noexcept { return word_.exchange(0, std::memory_order_relaxed) != 0; }
   void unlock() noexcept RELEASE() {
     if (word_.exchange(0, std::memory_order_seq_cst) == 2) word_.notify_one();  // before it looks for waiters
   }

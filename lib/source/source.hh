@@ -121,6 +121,7 @@ void end_listener(Slot &s) noexcept;
 void free_listener(Context &context, Slot &s) noexcept;
 void end_acceptor(Slot &s) noexcept;
 
+void revive_stream(Slot &s) noexcept;  // in a forked child, before it runs there
 void end_stream(Context &context, Slot &s, uint32_t reason) noexcept;  // tells its end, and frees what it had
 void end_job(Context &context, Slot &s) noexcept;  // tells what was not told
 torque_err start_port(Context &context, Slot &s, uint64_t handle) noexcept;

@@ -251,7 +251,17 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
          (h.is(kRetell) && s.kept && may_tell(h)) || h.is(kPushed) || may_advance(h);
 }
 
-void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept {
+// Another thread may have been at the mailbox when the process was copied: what it was putting there is not ours.
+void revive_stream(Slot &slot) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  Stream &s = stream_of(slot);
+  if (!s.lock.reset()) return;
+  s.mail = {};
+  s.asked = 0;
+}
+
+// Nobody else has it any more, so that the mailbox is read without its lock: in a forked child a thread that is not there
+// may seem to hold that.
+void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREAD_SAFETY_ANALYSIS {
   auto *s = static_cast<Stream *>(ends(slot).extra);
   if (!s) return;
   Turn *t = current_turn();
@@ -261,11 +271,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept {
   if (s->kept) kept.push(*s->kept);
   release_pieces(context.alloc, pool, kept);
   release_pieces(context.alloc, pool, s->wire);
-  {
-    Lock lock(s->lock);
-    kept = std::exchange(s->mail, {});
-  }
-  release_pieces(context.alloc, pool, kept);
+  release_pieces(context.alloc, pool, s->mail);
   if (s->layers) {
     release_pieces(context.alloc, pool, s->layers->plain);
     close_layers(context.alloc, *s);
