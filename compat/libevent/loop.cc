@@ -162,14 +162,18 @@ int wait(event_base *b, uint64_t ns) {
   return 0;
 }
 
+uint64_t time_to_wait(event_base *b) {
+  const uint64_t ns = ns_until_timeout(b);
+  return b->flags & EVENT_BASE_FLAG_PRECISE_TIMER ? ns : torque_compat::wait_for(ns);
+}
+
 // 0, or what event_base_loop() answers: 1 for nothing to wait for, -1 for an error.
 int run(event_base *b, int flags) {
   for (bool done = false; !done;) {
     b->go_on = 0;
     b->deferreds = 0;
     if (b->gotterm || b->broken) break;
-    const uint64_t ns =
-        !b->active_count && !(flags & EVLOOP_NONBLOCK) ? torque_compat::wait_for(ns_until_timeout(b)) : 0;
+    const uint64_t ns = !b->active_count && !(flags & EVLOOP_NONBLOCK) ? time_to_wait(b) : 0;
     if (!(flags & EVLOOP_NO_EXIT_ON_EMPTY) && !have_events(b) && !b->active_count) return 1;
     if (b->later.first) make_later_active(b);
     clear_cache(b);
