@@ -23,6 +23,7 @@ CASES = {
     "active": ("Activated by hand", ["active"]),
     "signal": ("Signals", ["signal"]),
     "bases": ("Whole bases", ["bases"]),
+    "timeouts": ("400 timers", ["few-timeouts"]),
     "timers": ("20,000 timers of 1,000,000 that stay", ["timers", "timeouts", "common"]),
 }
 # Title, mode of the server, load, goal.

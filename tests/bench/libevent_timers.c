@@ -4,7 +4,7 @@
 
 #include <time.h>
 
-enum { RESIDENT = 1000000, BATCH = 20000 };
+enum { RESIDENT = 1000000, BATCH = 20000, FEW = 400 };
 
 static struct event_base *base;
 static struct event *timers, **batch;
@@ -171,7 +171,33 @@ static void common_slice(void)
 	put_off("put off, a common timeout");
 }
 
+/* As many as a server has connections. In a callback, where the time is at hand. */
+static void few_set_up(void)
+{
+	new_timers();
+	draw_delays(60000000, 1000000);
+	for (int i = 0; i < FEW; i++)
+		evtimer_add(&timers[i], &delay[i]);
+}
+
+static void put_off_few(evutil_socket_t fd, short what, void *argument)
+{
+	(void)fd, (void)what, (void)argument;
+	bench_start();
+	for (int i = 0; i < BATCH; i++)
+		evtimer_add(&timers[i % FEW], &delay[i]);
+	bench_end("put off, one of 400", BATCH);
+}
+
+static void few_slice(void)
+{
+	draw_delays(60000000, 1000000);
+	event_base_once(base, -1, EV_TIMEOUT, put_off_few, NULL, NULL);
+	pass();
+}
+
 const struct slices_case timer_cases[] = {
+	{"few-timeouts", few_set_up, few_slice},
 	{"timers", random_set_up, timers_slice},
 	{"timeouts", timeouts_set_up, timeouts_slice},
 	{"common", common_set_up, common_slice},
