@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "channel.hh"
 
+#include <limits.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -101,6 +105,30 @@ torque_err use_servers(ares_channel channel, const char *text) noexcept {
   return error_of(ares_set_servers_ports(channel, nodes.begin()));
 }
 
+// c-ares's system calls, as it makes them itself, but: descriptors are close-on-exec from the beginning; a connection
+// that is closed raises no signal; and a datagram is sent although the one before has met nobody, so that the error is
+// met where c-ares asks all of that server's queries again, in reading, and not taken away by a query that it does not
+// belong to.
+int open_socket(int family, int type, int protocol, void *) noexcept {
+  const int fd = ::socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+  const int on = 1;
+  if (fd >= 0 && type == SOCK_STREAM) (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+int close_socket(int fd, void *) noexcept { return ::close(fd); }
+int connect_socket(int fd, const sockaddr *to, socklen_t size, void *) noexcept { return ::connect(fd, to, size); }
+ssize_t receive(int fd, void *data, size_t size, int flags, sockaddr *from, socklen_t *from_size, void *) noexcept {
+  return ::recvfrom(fd, data, size, flags, from, from_size);
+}
+ssize_t send_pieces(int fd, const iovec *pieces, int count, void *) noexcept {
+  msghdr message = {};
+  message.msg_iov = const_cast<iovec *>(pieces);
+  message.msg_iovlen = static_cast<size_t>(count < IOV_MAX ? count : IOV_MAX);
+  const ssize_t n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
+  return n < 0 && errno == ECONNREFUSED ? ::sendmsg(fd, &message, MSG_NOSIGNAL) : n;
+}
+constexpr ares_socket_functions kSystemCalls = {open_socket, close_socket, connect_socket, receive, send_pieces};
+
 }  // namespace
 
 torque_err error_of(int status) noexcept {
@@ -163,6 +191,7 @@ torque_err Channel::init(const Settings &settings, bool strict) noexcept {
     ares_ = nullptr;
     return error_of(status);
   }
+  ares_set_socket_functions(ares_, &kSystemCalls, nullptr);
   if (settings.servers.get()) {
     if (const torque_err err = use_servers(ares_, settings.servers.get())) return err;
   }

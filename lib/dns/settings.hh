@@ -31,7 +31,7 @@ class Text {
 };
 
 constexpr uint32_t kMaxInFlight = 256;
-// Also the most: c-ares gives all that waits for a TCP connection to one writev(2), which takes 1024 pieces.
+// Also the most: c-ares gives all that waits for a TCP connection to one system call, which takes 1024 pieces.
 constexpr uint32_t kUdpMaxQueries = 1000;
 
 // What is 0, -1 or null is the system's.
