@@ -62,6 +62,12 @@ bool may_pass_end(const Hold &h) noexcept {
   return !layers || (layers->plain.empty() && (layers_ready(h.s) || h.is(kClosing)));
 }
 
+// What pump_output() and pump_input() would look at: mostly nothing.
+bool output_is_due(const Hold &h) noexcept { return !h.s.wire.empty() || h.s.layers || h.is(kCongested); }
+bool input_is_due(const Hold &h) noexcept {
+  return h.is(kReadable | kRetell | kPushed) || h.s.layers || (h.is(kWireEnded) && !h.is(kEndTold));
+}
+
 // Both ways are over, or all that remains is to wait.
 void conclude(Hold &h) noexcept {
   Stream &s = h.s;
@@ -239,8 +245,8 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   for (bool more = true; more && in && out && !h.over();) {
     if (!h.is(kOpened)) advance_layers(h);  // one was put on top
     if (h.over()) break;
-    more = pump_output(h, &out);
-    if (!h.over()) more |= pump_input(h, &in);
+    more = output_is_due(h) && pump_output(h, &out);
+    if (input_is_due(h) && !h.over()) more |= pump_input(h, &in);
     more |= h.is(kPushed) || may_advance(h);
   }
   if (!h.over()) conclude(h);

@@ -11,6 +11,7 @@
 // of a TCP socket that has neither urgent data nor the peer's end in it. So no edge is lost by not reading.
 #pragma once
 
+#include "base/clock.hh"
 #include "memory/pool.hh"
 #include "source/source.hh"
 #include "stream/type.hh"
@@ -203,8 +204,13 @@ void flush_layers(Hold &h) noexcept;
 void pass_end(Hold &h) noexcept;
 
 // ---- Time: times.cc ----
-void note_in(Hold &h) noexcept;
-void note_out(Hold &h) noexcept;
+// Until open is called the times are those of its beginning.
+inline void note_in(Hold &h) noexcept {
+  if (h.is(kTimed) && h.is(kOpened)) h.s.last_in = monotonic_ns();
+}
+inline void note_out(Hold &h) noexcept {
+  if (h.is(kTimed) && h.is(kOpened)) h.s.last_out = monotonic_ns();
+}
 // Ends what has run out; sets the timer for what comes next.
 void mind_times(Hold &h, bool rang) noexcept;
 

@@ -54,15 +54,6 @@ void run_out(Hold &h, int32_t which, uint64_t now) noexcept {
 
 }  // namespace
 
-// Until open is called the times are those of its beginning.
-void note_in(Hold &h) noexcept {
-  if (h.is(kTimed) && h.is(kOpened)) h.s.last_in = monotonic_ns();
-}
-
-void note_out(Hold &h) noexcept {
-  if (h.is(kTimed) && h.is(kOpened)) h.s.last_out = monotonic_ns();
-}
-
 void mind_times(Hold &h, bool rang) noexcept {
   Stream &s = h.s;
   if (!h.is(kTimed)) return;
