@@ -11,6 +11,7 @@
 #include <libtorque/buffers.h>
 #include <libtorque/child.h>
 #include <libtorque/aio.h>
+#include <libtorque/condition.h>
 #include <libtorque/config.h>
 #include <libtorque/context.h>
 #include <libtorque/datagram.h>

@@ -2,6 +2,7 @@
 #include "libtorque/context.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <sys/signalfd.h>
 
 #include <new>
@@ -9,6 +10,7 @@
 #include "api/handle.hh"
 #include "api/termination.hh"
 #include "base/syscall.hh"
+#include "source/condition.hh"
 #include "source/hub.hh"
 
 using namespace torque;
@@ -70,6 +72,7 @@ bool inside(const torque_ctx *ctx) noexcept {
 
 void announce_stop(torque_ctx &ctx) noexcept {
   ctx.core.stopping.store(true, std::memory_order_seq_cst);
+  release_threads_of(ctx.core);
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).wake();
   if (ctx.stop_event) sys::eventfd_signal(ctx.stop_event.get());
 }
@@ -98,6 +101,11 @@ void wind_up(torque_ctx &ctx) noexcept {
   set_current_turn(outer);
 }
 
+// They have been woken, and are about to leave.
+void wait_for_visitors(Context &core) noexcept {
+  while (core.visitors.load(std::memory_order_acquire) != 0) sched_yield();
+}
+
 // Requires: this thread has set ctx.ending.
 void end(torque_ctx *ctx) noexcept {
   if (!ctx->core.foreign()) {
@@ -106,6 +114,7 @@ void end(torque_ctx *ctx) noexcept {
     ctx->helpers.stop();
     ctx->files.each([](Files &f) { f.stop(); });
     wind_up(*ctx);
+    wait_for_visitors(ctx->core);
   } else {
     free_attachment_in_child(ctx->core);
     free_jobs_of_parent(ctx->core);

@@ -2,6 +2,7 @@
 // All contexts of the process, and what happens to them when it forks.
 #include "api/handle.hh"
 #include "api/termination.hh"
+#include "source/condition.hh"
 #include "source/hub.hh"
 #include "source/waiters.hh"
 
@@ -56,6 +57,7 @@ void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
     c->helpers.lock_for_fork().lock();
     c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.lock_for_fork().lock(); });
   }
+  lock_conditions_for_fork();
   hub_before_fork();
   for (torque_ctx *c = contexts; c; c = c->next) lock_context(*c);
   directory_lock().lock();
@@ -70,6 +72,7 @@ void release(bool child) noexcept NO_THREAD_SAFETY_ANALYSIS {
   for (torque_ctx *c = contexts; c; c = c->next) unlock_context(*c);
   if (child) hub_after_fork_in_child();
   else hub_after_fork_in_parent();
+  unlock_conditions_after_fork(child);
   for (torque_ctx *c = contexts; c; c = c->next) {
     c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.lock_for_fork().unlock(); });
     c->helpers.lock_for_fork().unlock();
@@ -106,6 +109,7 @@ void in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
     c->blocked = 0;  // those threads are the parent's
     c->ending = false;
     inherit_run(*c);
+    c->core.visitors.store(0, std::memory_order_relaxed);
     c->helpers.forget();
     c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.forget(); });
   }

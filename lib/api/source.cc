@@ -80,6 +80,7 @@ torque_err torque::start_source(uint64_t source) noexcept {
     case Kind::path: return start_path(context, s, source);
     case Kind::timer: return TORQUE_ERR_KIND;
     case Kind::job: return start_job(context, s, source);
+    case Kind::waiter: return start_waiter(s, source);
     default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
   }
 }
@@ -148,7 +149,7 @@ torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn
 torque_err torque_source_set_strand(torque_source source, struct torque_strand *strand) {
   Seen v;
   if (const torque_err err = look_new(source, &v)) return err;
-  if (v.kind == Kind::listener || (v.traits & kConcurrent)) return TORQUE_ERR_KIND;
+  if (v.kind == Kind::listener || v.kind == Kind::condition || (v.traits & kConcurrent)) return TORQUE_ERR_KIND;
   if (strand && &strand->context() != &v.domain->context) return TORQUE_ERR_INVAL;
   if (strand) strand->ref();
   if (Strand *before = ends(*v.slot).strand.get()) before->unref();

@@ -90,6 +90,9 @@ class Context {
   std::atomic<bool> started{false};   // store_release by whoever started; load_acquire before a source starts
   std::atomic<bool> stopping{false};  // seq_cst in stop, as work is published; workers look before each callback
 
+  // Threads that are not ours and wait in here: the context is not freed under them.
+  std::atomic<uint32_t> visitors{0};
+
   torque_err ensure_started() noexcept {
     return started.load(std::memory_order_acquire) || !start ? TORQUE_ERR_NONE : start(*this);
   }

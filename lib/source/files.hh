@@ -56,7 +56,7 @@ class Files {
       0;  // the process that made the ring: a child must not touch it, it would take what is the parent's
 
   Mutex lock_;
-  JobList pending_ GUARDED_BY(lock_);
+  List<Job> pending_ GUARDED_BY(lock_);
   uint64_t source_ GUARDED_BY(lock_) = 0;
   bool closed_ GUARDED_BY(lock_) = false;
 };

@@ -4,6 +4,7 @@
 // and ends with its callback. A started job cannot be removed, only cancelled.
 #pragma once
 
+#include "base/list.hh"
 #include "libtorque/offload.h"
 #include "source/source.hh"
 
@@ -40,33 +41,6 @@ struct Job {
 
   // Whoever runs the source, or finishes it.
   bool told = false;
-};
-
-// First in, first out, and out of the middle. Guarded by its owner's lock.
-class JobList {
- public:
-  bool empty() const noexcept { return !head_; }
-  void push(Job &j) noexcept {
-    j.next = nullptr;
-    j.prev = tail_;
-    (tail_ ? tail_->next : head_) = &j;
-    tail_ = &j;
-  }
-  void unlink(Job &j) noexcept {
-    (j.prev ? j.prev->next : head_) = j.next;
-    (j.next ? j.next->prev : tail_) = j.prev;
-    j.next = j.prev = nullptr;
-  }
-  Job *pop() noexcept {
-    Job *j = head_;
-    if (j) unlink(*j);
-    return j;
-  }
-  void clear() noexcept { head_ = tail_ = nullptr; }
-
- private:
-  Job *head_ = nullptr;
-  Job *tail_ = nullptr;
 };
 
 // A new job in state NEW; place as in Context::pick(). Errors: as create().

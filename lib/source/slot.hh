@@ -34,6 +34,8 @@ enum class Kind : uint8_t {
   ring,      // a domain's io_uring
   path,      // what happens to files
   inodes,    // the inotify instance of this context's path sources
+  condition,  // what the caller holds of one: never fires; runs while somebody waits
+  waiter,     // waits for a condition
 };
 
 // Slot::traits

@@ -38,7 +38,7 @@ constexpr Run kRun[] = {  // by Kind
     run_fd,       run_fd,       run_timer, run_signal, nullptr,
     run_acceptor, run_strand,   run_hub,   run_child,  run_stream,
     run_job,      run_datagram, nullptr,   run_ring,   run_path,
-    run_inodes,
+    run_inodes,   nullptr,      run_waiter,
 };
 
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
@@ -80,6 +80,8 @@ void finish(Slot &s, uint64_t w) noexcept {
     end_stream(context, s, reason(w));
   }
   if (kind == Kind::listener) free_listener(context, s);
+  if (kind == Kind::condition) free_condition(context, s);
+  if (kind == Kind::waiter) free_waiter(context, s);
   if (kind == Kind::datagrams) free_group(context, s);
   if (strand) strand->unref();
   const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
@@ -106,6 +108,8 @@ void dismantle(const Seen &v, uint64_t handle) noexcept {
       break;
     case Kind::timer: timers_of(*v.slot).forget(*v.slot); break;
     case Kind::signal: end_signal(*v.slot); break;
+    case Kind::condition: end_condition(*v.slot, reason(v.slot->word.load(std::memory_order_acquire))); break;
+    case Kind::waiter: end_waiter(*v.slot); break;
     case Kind::listener: end_listener(*v.slot); break;
     case Kind::datagrams: end_group(*v.slot); break;
     case Kind::event:

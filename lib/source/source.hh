@@ -94,6 +94,7 @@ bool run_datagram(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_ring(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_path(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_inodes(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_waiter(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
@@ -123,6 +124,12 @@ void end_acceptor(Slot &s) noexcept;
 
 void revive_stream(Slot &s) noexcept;  // in a forked child, before it runs there
 void end_stream(Context &context, Slot &s, uint32_t reason) noexcept;  // tells its end, and frees what it had
+torque_err start_waiter(Slot &s, uint64_t handle) noexcept;
+void end_waiter(Slot &s) noexcept;
+void free_waiter(Context &context, Slot &s) noexcept;
+void end_condition(Slot &s, uint32_t reason) noexcept;  // and those who wait for it
+void free_condition(Context &context, Slot &s) noexcept;
+
 void end_job(Context &context, Slot &s) noexcept;  // tells what was not told
 torque_err start_port(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept;

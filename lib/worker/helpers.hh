@@ -62,7 +62,7 @@ class Helpers {
   uint32_t max_ GUARDED_BY(lock_) = 0;
   uint32_t standing_ GUARDED_BY(lock_) = 0;
   Helper *idle_ GUARDED_BY(lock_) = nullptr;
-  JobList queue_ GUARDED_BY(lock_);
+  List<Job> queue_ GUARDED_BY(lock_);
   bool closed_ GUARDED_BY(lock_) = false;
   // The thread that went last, to be joined by the next that goes.
   pthread_t gone_ GUARDED_BY(lock_) = {};

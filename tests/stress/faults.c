@@ -630,6 +630,25 @@ static void files(struct fixture *f) {
   AWAIT(f, received[0] == 2 * N);
 }
 
+static void on_condition(torque_source source, uint64_t signals, void *arg) {
+  (void)source;
+  atomic_fetch_add((_Atomic uint32_t *)arg, (uint32_t)signals);
+}
+
+static void conditions(struct fixture *f) {
+  torque_source c = 0, s;
+  atomic_store(&received[0], 0);
+  TRY(torque_condition_new(f->ctx, TORQUE_CONDITION_COUNTING, &c));
+  no_blame();
+  for (int i = 0; i < PAIRS; i++) TRY(torque_condition_add(c, on_condition, counter_of(0), &s));
+  no_blame();
+  for (int i = 0; i < 50; i++) TRY(torque_condition_signal(c));
+  AWAIT(f, received[0] == 50);
+  TRY(torque_condition_broadcast(c));
+  AWAIT(f, received[0] == 50 + PAIRS);
+  assert_int_equal(torque_source_remove_wait(c), 0);
+}
+
 static void sources_end_with_the_context(struct fixture *f) {
   int fd[PAIRS][2];
   torque_source s;
@@ -705,6 +724,7 @@ SWEEP(strands)
 SWEEP(offloads)
 SWEEP(streams)
 SWEEP(files)
+SWEEP(conditions)
 
 static int with_io_uring(void **state) {
   (void)state;
@@ -742,6 +762,7 @@ int main(void) {
       SWEPT(streams),                      SWEPT(datagrams),      SWEPT(datagrams_that_wait),
       SWEPT(files),                        SWEPT_WITH_IO_URING(files),
       cmocka_unit_test(paths_live),        cmocka_unit_test(paths_driven), /* each run waits for half a rename */
+      SWEPT(conditions),
   };
   return cmocka_run_group_tests(tests, up, scratch_down);
 }
