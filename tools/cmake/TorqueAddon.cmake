@@ -2,7 +2,9 @@
 # Libraries beside libtorque.so, for what needs another library: libtorque_NAME.so.1 on the public interface alone. Each
 # is a folder lib/NAME with its symbol map torque_NAME.map, and an option TORQUE_NAME: AUTO, ON, OFF.
 #
-#   torque_addon(NAME DESCRIPTION text PACKAGES pkg-config... DEBIAN packages... LIBRARIES names... HEADERS files... SOURCES files...)
+#   torque_addon(NAME [OPEN] DESCRIPTION text PACKAGES pkg-config... DEBIAN packages... LIBRARIES names... HEADERS files... SOURCES files...)
+#
+# OPEN: programs that use it use its packages' own calls too, and are linked with them.
 #
 # Makes the targets torque_NAME, torque_NAME_static and torque_NAME_core (the objects), libtorque-NAME.pc, and says to the
 # checks, the tests and the headers' installation whose is what:
@@ -10,7 +12,7 @@
 #   TORQUE_ADDON_FOLDERS     all
 #   TORQUE_ADDON_HEADERS     headers of all of them; TORQUE_ADDON_HEADERS_NAME of one
 function(torque_addon name)
-  cmake_parse_arguments(addon "" "DESCRIPTION" "PACKAGES;DEBIAN;LIBRARIES;HEADERS;SOURCES" ${ARGN})
+  cmake_parse_arguments(addon "OPEN" "DESCRIPTION" "PACKAGES;DEBIAN;LIBRARIES;HEADERS;SOURCES" ${ARGN})
   string(TOUPPER ${name} upper)
   set_property(GLOBAL APPEND PROPERTY TORQUE_ADDON_FOLDERS ${name})
   set_property(GLOBAL APPEND PROPERTY TORQUE_ADDON_HEADERS ${addon_HEADERS})
@@ -49,6 +51,10 @@ function(torque_addon name)
     LINKER_LANGUAGE CXX VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS ${map}
     INSTALL_RPATH "$ORIGIN")
 
+  if(addon_OPEN)
+    target_link_libraries(torque_${name} INTERFACE ${addon_LIBRARIES})
+  endif()
+
   add_library(torque_${name}_static STATIC $<TARGET_OBJECTS:${core}>)
   set_target_properties(torque_${name}_static PROPERTIES OUTPUT_NAME torque_${name} LINKER_LANGUAGE CXX)
   target_link_libraries(torque_${name}_static INTERFACE torque_static ${addon_LIBRARIES})
@@ -69,7 +75,13 @@ function(torque_addon name)
   set(TORQUE_ADDON_UPPER ${upper})
   set(TORQUE_ADDON_DESCRIPTION ${addon_DESCRIPTION})
   list(TRANSFORM addon_PACKAGES REPLACE "[<>=].*" "" OUTPUT_VARIABLE requires)
-  list(JOIN requires " " TORQUE_ADDON_REQUIRES)
+  list(JOIN requires " " requires)
+  set(TORQUE_ADDON_REQUIRES libtorque)
+  set(TORQUE_ADDON_REQUIRES_PRIVATE "${requires}")
+  if(addon_OPEN)
+    set(TORQUE_ADDON_REQUIRES "libtorque ${requires}")
+    set(TORQUE_ADDON_REQUIRES_PRIVATE "")
+  endif()
   file(RELATIVE_PATH TORQUE_PC_PREFIX /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
   string(REGEX REPLACE "/$" "" TORQUE_PC_PREFIX "${TORQUE_PC_PREFIX}")
   configure_file(${PROJECT_SOURCE_DIR}/pkgconfig/libtorque-addon.pc.in libtorque-${name}.pc @ONLY)
