@@ -35,6 +35,9 @@
 #ifdef LIBTORQUE_WITH_DNS
 #include <libtorque/dns.h>
 #endif
+#ifdef LIBTORQUE_WITH_TLS
+#include <libtorque/tls.h>
+#endif
 
 #include <signal.h>
 #include <sys/socket.h>

@@ -39,6 +39,12 @@ constexpr Text kTexts[] = {
     {TORQUE_ERR_DNS_BADNAME, "Not a name that can be asked for"},
     {TORQUE_ERR_DNS_NOSERVER, "No name server could be asked"},
     {TORQUE_ERR_DNS_SERVICE, "No such service"},
+    {TORQUE_ERR_TLS_HANDSHAKE, "The TLS handshake failed"},
+    {TORQUE_ERR_TLS_VERIFY, "The peer's certificate is missing or not to be trusted"},
+    {TORQUE_ERR_TLS_REFUSED, "The peer has refused by a TLS alert"},
+    {TORQUE_ERR_TLS_PROTOCOL, "The peer broke the TLS protocol, or its data were damaged"},
+    {TORQUE_ERR_TLS_TRUNCATED, "The peer ended without TLS's goodbye: its data may be truncated"},
+    {TORQUE_ERR_TLS_CERTIFICATE, "The certificate or key cannot be used"},
 };
 
 }  // namespace
