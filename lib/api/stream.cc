@@ -119,7 +119,7 @@ void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, void *ar
   const auto family = static_cast<const sockaddr *>(addr)->sa_family;
   const bool tcp = family == AF_INET || family == AF_INET6;
   Slot *slot;
-  if (make_stream(d.ctx->core, fd, *d.type, d.arg, kSocket | (tcp ? kShortIsAll : 0u), &slot)) {
+  if (make_stream(d.ctx->core, fd, *d.type, d.arg, kFresh | kSocket | (tcp ? kShortIsAll : 0u), &slot)) {
     ::close(fd);
     return;
   }

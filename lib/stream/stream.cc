@@ -204,8 +204,8 @@ torque_err start_stream(Context &context, Slot &slot, uint64_t handle) noexcept 
   const uint32_t before = s.flags;
   const uint16_t traits = slot.traits.get();
   const uint64_t connect = s.type->limit[TORQUE_STREAM_CONNECT_TIMEOUT];
-  // A socket that can be written to tells so by itself, and a connection that fails too; the rest must be called once.
-  bool call = !(before & kSocket) || s.error || connect;
+  // A new connection tells by itself that it takes bytes, or that it has failed; the rest must be called once.
+  bool call = !(before & (kFresh | kConnecting)) || s.error || connect;
   {
     Lock lock(s.lock);
     call = call || s.asked || !s.mail.empty();

@@ -50,6 +50,7 @@ enum : uint32_t {
   kQuiet = 1u << 25,    // it never started: nobody is told of its end
   kPushed = 1u << 26,   // a callback has put layers on top: what is kept goes through them
   kPushing = 1u << 27,  // output goes through the layers
+  kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes
 };
 
 // Stream::asked; under the mailbox's lock.

@@ -16,6 +16,21 @@
 
 enum { BIG = 1 << 20 };
 
+/* A socket that takes no bytes now is open all the same. */
+static void full_socket(void **state) {
+  struct fixture *f = *state;
+  struct party *p = party_new(f, party_take, NULL);
+  int fd[2];
+  fixture_pair(f, fd);
+  while (pattern_put(fd[1], 0, 65536)) continue;
+  (void)party_add(p, fd[1]);
+  AWAIT(f, p->opened);
+  fixture_close(f, fd[0]);
+  AWAIT(f, p->closed);
+  assert_int_equal(p->strange, 0);
+  party_free(p);
+}
+
 static void pipe_to_read(void **state) {
   struct fixture *f = *state;
   struct party *p = party_new(f, party_take, NULL);
@@ -222,7 +237,7 @@ static void forked(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      ON_EVERY(pipe_to_read), ON_EVERY(pipe_to_write), ON_EVERY(pipe_whose_reader_goes), ON_EVERY(terminal),
+      ON_EVERY(full_socket),  ON_EVERY(pipe_to_read), ON_EVERY(pipe_to_write), ON_EVERY(pipe_whose_reader_goes), ON_EVERY(terminal),
       ON_EVERY(regular_file), ON_EVERY(no_good),       ON_EVERY(number_is_used_again),   ON(driven, forked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
