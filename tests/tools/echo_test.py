@@ -10,9 +10,11 @@ import re
 import selectors
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -290,7 +292,7 @@ def bad_options_are_refused():
     for arguments in (["-p", "65536"], ["-p", "x"], ["-p", ""], ["-p", "-1"], ["-t", "4097"], ["-t", "two"], ["-p"],
                       ["--sharing", "nothing"], ["--listen", "all"], ["--bind", "nowhere"], ["--bind", ""], ["--nothing"],
                       ["-x"], ["argument"], ["--driven", "-t", "2"], ["--udp", "--recheck"],
-                      ["--buffered", "--udp"], ["--buffered", "--recheck"], ["--buffered", "--oneshot"],
+                      ["--buffered", "--udp"], ["--tls", "--udp"], ["--cert", "x"], ["--tls", "--key", "x"], ["--buffered", "--recheck"], ["--buffered", "--oneshot"],
                       ["-u", "--listen", "exclusive"]):
         done = run(*arguments)
         expect(done.returncode == 2, f"{arguments}: status {done.returncode}")
@@ -415,6 +417,82 @@ def a_port_in_use_by_datagrams_is_a_failure():
             expect(done.returncode == 1 and "in use" in done.stderr, f"{options}: {done.returncode}, {done.stderr!r}")
 
 
+# ---- TLS ----
+
+def tls_client(trust=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = bool(trust), ssl.CERT_REQUIRED if trust else ssl.CERT_NONE
+    if trust:
+        context.load_verify_locations(trust)
+    return context
+
+
+def echo_by_tls(context, server, data):
+    with context.wrap_socket(server.connect(), server_hostname=server.address[0]) as peer:
+        for at in range(0, len(data), 50000):
+            part = data[at:at + 50000]
+            peer.sendall(part)
+            expect(read_exactly(peer, len(part)) == part, "not what was sent")
+        return peer.version()
+
+
+def bytes_come_back_by_tls(*options):
+    data = noise(2 << 20)
+    with Server("--tls", *options) as server:
+        for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+            context = tls_client()
+            context.minimum_version = context.maximum_version = version
+            expect(echo_by_tls(context, server, data) == {771: "TLSv1.2", 772: "TLSv1.3"}[version], version)
+        for n in range(50):
+            echo_by_tls(tls_client(), server, noise(1000 * n, n))
+    expect(server.total(1) == 52, server.output)
+    expect(server.total(2) == 2 * len(data) + 1000 * sum(range(50)), server.output)
+
+
+def line_from(process, wanted):
+    for line in process.stdout:
+        if wanted in line:
+            return line
+    raise AssertionError(f"{process.args[:2]}: {wanted!r} did not come")
+
+
+def other_clients_of_tls(*options):
+    with Server("--tls", *options) as server:
+        where = f"{server.address[0]}:{server.address[1]}"
+        for version in ("-tls1_2", "-tls1_3"):
+            with subprocess.Popen(["openssl", "s_client", "-connect", where, "-quiet", version], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as client:
+                client.stdin.write("said by s_client\n")
+                client.stdin.flush()
+                line_from(client, "said by s_client")
+                client.stdin.close()
+                client.terminate()
+        # It hears its own request, and takes it for an answer of the oldest kind.
+        with subprocess.Popen(["curl", "-skN", "--http0.9", f"https://{where}/some/thing"], stdout=subprocess.PIPE,
+                              text=True) as client:
+            line_from(client, "GET /some/thing HTTP/1.1")
+            client.terminate()
+        with server.connect() as plain:
+            plain.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+            expect(not plain.recv(100).startswith(b"GET"), "HTTP was sent back by a port for TLS")
+
+
+def certificate_of_the_users():
+    with tempfile.TemporaryDirectory() as folder:
+        cert, key, both = (os.path.join(folder, name) for name in ("cert.pem", "key.pem", "both.pem"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert, "-days", "2",
+                        "-subj", "/CN=echo", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+        with open(both, "w") as out:
+            out.write(open(cert).read() + open(key).read())
+        for options in (("--cert", cert, "--key", key), ("--cert", both)):
+            with Server("--tls", *options) as server:
+                echo_by_tls(tls_client(cert), server, b"trusted")
+        for options, what in ((("--cert", cert), "cannot be used"), (("--cert", key, "--key", key), "cannot be used"),
+                              (("--cert", os.path.join(folder, "none")), "No such file")):
+            done = run("--tls", "-p", "0", *options)
+            expect(done.returncode == 1 and what in done.stderr, f"{options}: {done.returncode}, {done.stderr!r}")
+
+
 MANY = ("-t", "8", "--sharing", "thread")
 CASES = [
     (two_hundred_at_once,), (two_hundred_at_once, "--driven"), (two_hundred_at_once, *MANY),
@@ -458,6 +536,12 @@ CASES = [
     (a_port_in_use_by_datagrams_is_a_failure,),
     (connections_wait_when_descriptors_run_out,), (connections_wait_when_descriptors_run_out, "--driven"),
 ]
+# Where it was built with it.
+if "libtorque_tls" in subprocess.run(["ldd", ECHO], capture_output=True, text=True).stdout:
+    CASES += [
+        (bytes_come_back_by_tls,), (bytes_come_back_by_tls, "--driven"), (bytes_come_back_by_tls, *MANY),
+        (other_clients_of_tls,), (other_clients_of_tls, "--driven"), (certificate_of_the_users,),
+    ]
 
 
 def main():

@@ -136,6 +136,7 @@ static torque_err make_streams(struct server *s) {
   torque_err err = torque_stream_type_new(&s->streams);
   if (!err) err = torque_stream_type_set_data(s->streams, on_data);
   if (!err) err = torque_stream_type_set_close(s->streams, on_close);
+  if (!err && s->options->tls) err = add_tls(s->options, s->streams);
   return err;
 }
 
@@ -240,7 +241,7 @@ static bool start(struct server *s, const struct addrinfo *where) {
   torque_err err = torque_sigmask(NULL);
   if (!err) what = "context", err = make_context(s);
   if (!err) what = "memory", err = make_tallies(s);
-  if (!err && s->options->buffered) err = make_streams(s);
+  if (!err && s->options->buffered) what = "streams", err = make_streams(s);
   if (!err && s->options->driven) what = "signals", err = watch_signals(s);
   if (!err) what = "listen", err = listen_on(s, where, &listener);
   if (!err && s->options->stats) what = "timer", err = report_seconds(s);

@@ -17,6 +17,9 @@ static const char usage_text[] =
     "  -p, --port PORT        listen on PORT (4007; 0: a free one)\n"
     "  -b, --bind ADDR        listen on ADDR (127.0.0.1)\n"
     "  -u, --udp              datagrams, not connections\n"
+    "      --tls              TLS, on streams as with --buffered\n"
+    "      --cert FILE        its certificate chain in PEM (one is made for this run)\n"
+    "      --key FILE         its key (in the same file)\n"
     "      --buffered         connections are streams, which the library reads and writes\n"
     "  -t, --threads N        N workers (0: one for each usable CPU)\n"
     "  -s, --sharing POLICY   which CPUs share an event queue: default, thread, core, l2, l3, node or machine\n"
@@ -67,7 +70,7 @@ static const char *const listens[] = {[TORQUE_LISTEN_DEFAULT] = "default",
                                       [TORQUE_LISTEN_REUSEPORT] = "reuseport",
                                       NULL};
 
-enum { opt_buffered = 256, opt_stats, opt_oneshot, opt_recheck, opt_driven, opt_no_pin };
+enum { opt_tls = 256, opt_cert, opt_key, opt_buffered, opt_stats, opt_oneshot, opt_recheck, opt_driven, opt_no_pin };
 
 struct command {
   struct options options;
@@ -91,6 +94,9 @@ static int apply(struct command *c, int option, const char *value) {
     case 't': return set_number(&o->threads, number(value, 4096), "not a number of threads", value);
     case 's': return set_number(&o->sharing, choice(value, sharings), "not a sharing policy", value);
     case 'l': return set_number(&o->listen, choice(value, listens), "not a listen policy", value);
+    case opt_tls: o->tls = o->buffered = true; return -1;
+    case opt_cert: o->cert = value; return -1;
+    case opt_key: o->key = value; return -1;
     case opt_buffered: o->buffered = true; return -1;
     case opt_stats: o->stats = true; return -1;
     case opt_oneshot: o->oneshot = true; return -1;
@@ -120,6 +126,9 @@ int main(int argc, char **argv) {
                                           {"threads", required_argument, NULL, 't'},
                                           {"sharing", required_argument, NULL, 's'},
                                           {"listen", required_argument, NULL, 'l'},
+                                          {"tls", no_argument, NULL, opt_tls},
+                                          {"cert", required_argument, NULL, opt_cert},
+                                          {"key", required_argument, NULL, opt_key},
                                           {"buffered", no_argument, NULL, opt_buffered},
                                           {"stats", no_argument, NULL, opt_stats},
                                           {"oneshot", no_argument, NULL, opt_oneshot},
@@ -137,7 +146,10 @@ int main(int argc, char **argv) {
   }
   if (optind < argc) return usage("unexpected argument", argv[optind]);
   if (c.options.driven && c.options.threads > 1) return usage("--driven has one thread", NULL);
-  if (c.options.udp && c.options.buffered) return usage("--buffered is for TCP", NULL);
+  if (c.options.tls && !has_tls()) return usage("built without TLS", NULL);
+  if ((c.options.cert || c.options.key) && !c.options.tls) return usage("--cert and --key are for --tls", NULL);
+  if (c.options.key && !c.options.cert) return usage("--key goes with --cert", NULL);
+  if (c.options.udp && c.options.buffered) return usage("--buffered and --tls are for TCP", NULL);
   if (c.options.buffered && (c.options.recheck || c.options.oneshot))
     return usage("--buffered goes without --recheck and --oneshot", NULL);
   if (c.options.udp && c.options.recheck) return usage("--recheck is for TCP", NULL);
