@@ -166,6 +166,16 @@ torque_err start_parts(Context &context, PortGroup &g) noexcept {
   return TORQUE_ERR_NONE;
 }
 
+PortGroup *make_group(Context &context, const DatagramSetup &setup) noexcept {
+  const uint32_t n = context.domain_count();
+  auto *ports = static_cast<std::atomic<uint64_t> *>(context.alloc.get(n * sizeof(std::atomic<uint64_t>)));
+  if (!ports) return nullptr;
+  for (uint32_t i = 0; i < n; ++i) new (&ports[i]) std::atomic<uint64_t>(0);
+  auto *g = context.alloc.make<PortGroup>(setup, ports, n);
+  if (!g) context.alloc.put(ports, n * sizeof *ports);
+  return g;
+}
+
 void end_parts(PortGroup &g) noexcept {
   for (uint32_t i = 0; i < g.count; ++i) {
     const uint64_t handle = g.ports[i].exchange(0, std::memory_order_relaxed);
@@ -379,7 +389,7 @@ torque_err make_port(Context &context, const DatagramSetup &setup, Slot **ret) n
   }
   const uint64_t handle = handle_of(*s);
   if (several) {
-    ends(*s).extra = context.alloc.make<PortGroup>(setup);
+    ends(*s).extra = make_group(context, setup);
   } else if (auto *p = context.alloc.make<Port>(context.alloc, setup)) {
     p->told = handle;
     make_watched(context, *s, *p);
@@ -423,19 +433,12 @@ torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept {
   auto &g = *static_cast<PortGroup *>(ends(s).extra);
   torque_err err = TORQUE_ERR_STATE;
   if (!g.starting.exchange(true, std::memory_order_acq_rel)) {
-    const uint32_t n = context.domain_count();
-    if (!g.ports) g.ports = static_cast<std::atomic<uint64_t> *>(context.alloc.get(n * sizeof *g.ports));
-    err = g.ports ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
-    if (g.ports) {
-      g.count = n;
-      for (uint32_t i = 0; i < n; ++i) new (&g.ports[i]) std::atomic<uint64_t>(0);
-      if (!arm_word(s, generation_of(handle))) err = TORQUE_ERR_STATE;
-    }
+    err = arm_word(s, generation_of(handle)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
     // All exist before the first is told anything: its callback may end the whole, or send.
-    for (uint32_t i = 0; i < n && !err; ++i) err = add_part(context, g, s, i);
+    for (uint32_t i = 0; i < g.count && !err; ++i) err = add_part(context, g, s, i);
     if (!err) err = start_parts(context, g);
     // Another thread may have ended the whole before it had all its parts.
-    if (g.ports && (err || has_ended(s))) end_parts(g);
+    if (err || has_ended(s)) end_parts(g);
     if (err) g.starting.store(false, std::memory_order_release);
   }
   drop(s);
@@ -445,13 +448,13 @@ torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept {
 
 void end_group(Slot &s) noexcept {
   auto *g = static_cast<PortGroup *>(ends(s).extra);
-  if (g && g->ports) end_parts(*g);
+  if (g) end_parts(*g);
 }
 
 void free_group(Context &context, Slot &s) noexcept {
   auto *g = static_cast<PortGroup *>(ends(s).extra);
   if (!g) return;
-  if (g->ports) context.alloc.put(g->ports, g->count * sizeof *g->ports);
+  context.alloc.put(g->ports, g->count * sizeof *g->ports);
   context.alloc.destroy(g);
 }
 

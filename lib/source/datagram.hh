@@ -129,11 +129,11 @@ class Port {
 
 // Several ports, one for each domain. Freed with its source, which outlives them.
 struct PortGroup {
-  explicit PortGroup(const DatagramSetup &s) noexcept : setup(s) {}
+  PortGroup(const DatagramSetup &s, std::atomic<uint64_t> *p, uint32_t n) noexcept : setup(s), ports(p), count(n) {}
   DatagramSetup setup;
-  uint32_t count = 0;
-  // Their handles; 0 once ended. Relaxed: a handle carries nothing else.
-  std::atomic<uint64_t> *ports = nullptr;
+  // Their handles; 0 before they are made and once they have ended. Relaxed: a handle carries nothing else.
+  std::atomic<uint64_t> *const ports;
+  const uint32_t count;
   std::atomic<bool> starting{false};
 };
 

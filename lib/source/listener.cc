@@ -86,7 +86,7 @@ torque_err start_acceptors(Context &context, Listener &l) noexcept {
 }
 
 void end_acceptors(Listener &l) noexcept {
-  for (uint32_t i = 0; i < l.parts; ++i) {
+  for (uint32_t i = 0; i < l.domains; ++i) {
     const uint64_t handle = l.acceptors[i].exchange(0, std::memory_order_relaxed);
     if (handle) retire(handle, TORQUE_END_REMOVED);
   }
@@ -115,8 +115,15 @@ bool resting(Slot &s, const Listener &l, uint64_t handle) noexcept {
 }  // namespace
 
 Listener *make_listener(Context &context, Slot &s) noexcept {
-  auto *l = context.alloc.make<Listener>();
-  if (!l) return nullptr;
+  const uint32_t n = context.domain_count();
+  auto *acceptors = static_cast<std::atomic<uint64_t> *>(context.alloc.get(n * sizeof(std::atomic<uint64_t>)));
+  if (!acceptors) return nullptr;
+  for (uint32_t i = 0; i < n; ++i) new (&acceptors[i]) std::atomic<uint64_t>(0);
+  auto *l = context.alloc.make<Listener>(acceptors, n);
+  if (!l) {
+    context.alloc.put(acceptors, n * sizeof *acceptors);
+    return nullptr;
+  }
   l->rest.store(kRestMin, std::memory_order_relaxed);
   ends(s).extra = l;
   return l;
@@ -133,10 +140,6 @@ torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
   if (l.policy == TORQUE_LISTEN_REUSEPORT && l.address.ss_family == AF_UNIX) l.policy = TORQUE_LISTEN_EXCLUSIVE;
   l.parts = l.policy == TORQUE_LISTEN_SHARED ? 1 : domains;
   l.parent = handle;
-  const size_t bytes = l.parts * sizeof *l.acceptors;
-  if (!l.acceptors) l.acceptors = static_cast<std::atomic<uint64_t> *>(context.alloc.get(bytes));
-  if (!l.acceptors) return TORQUE_ERR_RESOURCE;
-  for (uint32_t i = 0; i < l.parts; ++i) new (&l.acceptors[i]) std::atomic<uint64_t>(0);
   if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
   // All exist before the first takes a connection: its callback may remove the listener.
   torque_err err = TORQUE_ERR_NONE;
@@ -160,13 +163,13 @@ torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
 
 void end_listener(Slot &s) noexcept {
   auto *l = static_cast<Listener *>(ends(s).extra);
-  if (l && l->acceptors) end_acceptors(*l);
+  if (l) end_acceptors(*l);
 }
 
 void free_listener(Context &context, Slot &s) noexcept {
   auto *l = static_cast<Listener *>(ends(s).extra);
   if (!l) return;
-  if (l->acceptors) context.alloc.put(l->acceptors, l->parts * sizeof *l->acceptors);
+  context.alloc.put(l->acceptors, l->domains * sizeof *l->acceptors);
   context.alloc.destroy(l);
 }
 

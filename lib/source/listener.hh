@@ -12,6 +12,8 @@ namespace torque {
 
 // What a listener's source and its acceptors share. Freed with the listener's source, which outlives the acceptors.
 struct Listener {
+  Listener(std::atomic<uint64_t> *a, uint32_t n) noexcept : acceptors(a), domains(n) {}
+
   // Constant once started.
   uint32_t policy = TORQUE_LISTEN_DEFAULT;
   torque_accept_fn *fn = nullptr;
@@ -24,8 +26,10 @@ struct Listener {
   uint32_t parts = 0;
   int first_fd = -1;
 
-  // Their handles; 0 once ended. Relaxed: a handle carries nothing else.
-  std::atomic<uint64_t> *acceptors = nullptr;
+  // Their handles, one for each domain; 0 before they are made and once they have ended. Relaxed: a handle carries nothing
+  // else. Constant.
+  std::atomic<uint64_t> *const acceptors;
+  const uint32_t domains;
 
   // Any acceptor: how long to rest next time (ns).
   std::atomic<uint64_t> rest{0};
