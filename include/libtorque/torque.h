@@ -19,6 +19,7 @@
 #include <libtorque/error.h>
 #include <libtorque/layer.h>
 #include <libtorque/listen.h>
+#include <libtorque/network.h>
 #include <libtorque/offload.h>
 #include <libtorque/path.h>
 #include <libtorque/post.h>

@@ -88,6 +88,7 @@ void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
     if (v.kind == Kind::stream) revive_stream(*v.slot);
     if (word::state(v.word) == word::NEW) return;
     if (v.kind == Kind::datagram) *err = reattach_port(*v.slot, handle);
+    else if (v.kind == Kind::network) *err = reattach_network(*v.slot, handle);
     else if (watches_descriptor(v.kind)) *err = reattach_fd(*v.slot, handle);
     if (v.kind == Kind::timer && (v.traits & kWall)) *err = v.domain->timers.need_wall(v.domain->queue());
   });

@@ -78,6 +78,7 @@ torque_err torque::start_source(uint64_t source) noexcept {
     case Kind::datagram: return start_port(context, s, source);
     case Kind::datagrams: return start_group(context, s, source);
     case Kind::path: return start_path(context, s, source);
+    case Kind::network: return start_network(context, s, source);
     case Kind::timer: return TORQUE_ERR_KIND;
     case Kind::job: return start_job(context, s, source);
     case Kind::waiter: return start_waiter(s, source);

@@ -36,6 +36,7 @@ enum class Kind : uint8_t {
   inodes,    // the inotify instance of this context's path sources
   condition,  // what the caller holds of one: never fires; runs while somebody waits
   waiter,     // waits for a condition
+  network,   // the state of links, addresses, routes
 };
 
 // Slot::traits
@@ -116,7 +117,7 @@ struct Ends {
   Steady<Strand *> strand;  // not null: the traits say kStranded
   union {
     uint64_t period;  // timers: under the timer lock. Children: see child.hh; inodes: which; constant
-    void *extra;      // signal, listener, acceptor, strand, job, path: their own object; constant
+    void *extra;      // signal, listener, acceptor, strand, job, path, network: their own object; constant
   };
 };
 

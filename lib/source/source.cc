@@ -38,7 +38,7 @@ constexpr Run kRun[] = {  // by Kind
     run_fd,       run_fd,       run_timer, run_signal, nullptr,
     run_acceptor, run_strand,   run_hub,   run_child,  run_stream,
     run_job,      run_datagram, nullptr,   run_ring,   run_path,
-    run_inodes,   nullptr,      run_waiter,
+    run_inodes,   nullptr,      run_waiter, run_network,
 };
 
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
@@ -70,6 +70,7 @@ void finish(Slot &s, uint64_t w) noexcept {
   if (kind == Kind::job) end_job(context, s);
   if (kind == Kind::datagram) end_port(context, s);
   if (kind == Kind::path) free_path(context, s);
+  if (kind == Kind::network) free_network(context, s);
   Strand *strand = ends(s).strand.get();
   if (auto *final = ends(s).final) {
     const Finishing finishing(handle);
@@ -99,7 +100,8 @@ void dismantle(const Seen &v, uint64_t handle) noexcept {
     case Kind::hub:
     case Kind::child:
     case Kind::datagram:
-    case Kind::inodes: detach_fd(v, handle); break;
+    case Kind::inodes:
+    case Kind::network: detach_fd(v, handle); break;
     case Kind::path: end_path(*v.slot); break;
     case Kind::acceptor:
     case Kind::stream:

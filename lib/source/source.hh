@@ -95,6 +95,7 @@ bool run_ring(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_path(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_inodes(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_waiter(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_network(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
@@ -140,5 +141,9 @@ torque_err reattach_port(Slot &s, uint64_t handle) noexcept;  // after a fork
 torque_err start_path(Context &context, Slot &s, uint64_t handle) noexcept;
 void end_path(Slot &s) noexcept;
 void free_path(Context &context, Slot &s) noexcept;
+
+torque_err start_network(Context &context, Slot &s, uint64_t handle) noexcept;
+void free_network(Context &context, Slot &s) noexcept;
+torque_err reattach_network(Slot &s, uint64_t handle) noexcept;  // after a fork
 
 }  // namespace torque

@@ -337,6 +337,23 @@ static void paths(struct fixture *f) {
   remove_tree(d);
 }
 
+static void on_network(torque_source source, const struct torque_network_event *event, void *arg) {
+  (void)source;
+  if (torque_network_event_what(event) == TORQUE_NETWORK_COMPLETE) atomic_fetch_add((_Atomic uint32_t *)arg, 1);
+}
+
+static void network(struct fixture *f) {
+  torque_source s[2];
+  for (int i = 0; i < 2; i++) {
+    atomic_store(&received[i], 0);
+    TRY(torque_network_add(f->ctx, TORQUE_NETWORK_LINKS | TORQUE_NETWORK_ROUTES, TORQUE_NETWORK_DUMP, on_network,
+                           counter_of(i), &s[i]));
+  }
+  no_blame();
+  for (int i = 0; i < 2; i++) AWAIT(f, received[i] == 1);
+  assert_int_equal(torque_source_remove_wait(s[0]), 0);
+}
+
 static void on_connection(torque_source listener, int32_t fd, const void *addr, uint32_t addrlen, void *arg) {
   (void)listener, (void)addr, (void)addrlen, (void)arg;
   torque_source s = 0;
@@ -740,6 +757,7 @@ static int without_io_uring(void **state) {
   cmocka_unit_test_setup_teardown(scenario##_live, with_io_uring, without_io_uring),         \
       cmocka_unit_test_setup_teardown(scenario##_small, with_io_uring, without_io_uring),    \
       cmocka_unit_test_setup_teardown(scenario##_driven, with_io_uring, without_io_uring)
+SWEEP(network)
 SWEEP(sources_end_with_the_context)
 
 static void paths_live(void **state) { (void)state, sweep_all(&shape_live, paths); }
@@ -761,6 +779,7 @@ int main(void) {
       SWEPT(strands),                      SWEPT(offloads),       SWEPT(sources_end_with_the_context),
       SWEPT(streams),                      SWEPT(datagrams),      SWEPT(datagrams_that_wait),
       SWEPT(files),                        SWEPT_WITH_IO_URING(files),
+      SWEPT(network),
       cmocka_unit_test(paths_live),        cmocka_unit_test(paths_driven), /* each run waits for half a rename */
       SWEPT(conditions),
   };

@@ -52,7 +52,7 @@ function(torque_api_test name file)
 endfunction()
 
 function(torque_stress_test name file)
-  torque_test_program(${name} stress 120 ${file})
+  torque_test_program(${name} stress 300 ${file})
 endfunction()
 
 function(torque_check name)
