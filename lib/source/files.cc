@@ -175,7 +175,11 @@ torque_err FileRings::open() noexcept {
   rings_ = static_cast<Files *>(context_.alloc.get(context_.domain_count() * sizeof(Files), alignof(Files)));
   if (!rings_) return TORQUE_ERR_RESOURCE;
   torque_err err = TORQUE_ERR_NONE;
-  while (!err && count_ < context_.domain_count()) err = (new (&rings_[count_]) Files(context_.domain(count_++)))->open();
+  while (!err && count_ < context_.domain_count()) {
+    auto *files = new (&rings_[count_]) Files(context_.domain(count_));
+    ++count_;
+    err = files->open();
+  }
   if (!err || context_.options.aio == TORQUE_AIO_URING) return err;
   context_.log.say(TORQUE_LOG_INFO, "no io_uring: %s", torque_errstr(err));
   each([](Files &f) { f.~Files(); });
