@@ -46,15 +46,21 @@ enum {
   TORQUE_ERR_DNS_BADRESP = 4126,  /* what the name server answered makes no sense */
   TORQUE_ERR_DNS_BADNAME = 4127,  /* not a name that can be asked for */
   TORQUE_ERR_DNS_NOSERVER = 4128, /* no name server could be asked */
-  TORQUE_ERR_DNS_SERVICE = 4129,   /* no such service */
+  TORQUE_ERR_DNS_SERVICE = 4129,  /* no such service */
 
   /* TLS: see tls.h. */
-  TORQUE_ERR_TLS_HANDSHAKE = 4140,  /* the two sides do not agree, or one of them does not speak TLS */
-  TORQUE_ERR_TLS_VERIFY = 4141,     /* the peer has no certificate, or not one to trust */
-  TORQUE_ERR_TLS_REFUSED = 4142,    /* the peer has sent an alert */
-  TORQUE_ERR_TLS_PROTOCOL = 4143,   /* what the peer sent is damaged, or makes no sense */
-  TORQUE_ERR_TLS_TRUNCATED = 4144,  /* the peer's end came without its goodbye: something may be missing */
-  TORQUE_ERR_TLS_CERTIFICATE = 4145 /* a certificate or key that was given cannot be used */
+  TORQUE_ERR_TLS_HANDSHAKE = 4140,   /* the two sides do not agree, or one of them does not speak TLS */
+  TORQUE_ERR_TLS_VERIFY = 4141,      /* the peer has no certificate, or not one to trust */
+  TORQUE_ERR_TLS_REFUSED = 4142,     /* the peer has sent an alert */
+  TORQUE_ERR_TLS_PROTOCOL = 4143,    /* what the peer sent is damaged, or makes no sense */
+  TORQUE_ERR_TLS_TRUNCATED = 4144,   /* the peer's end came without its goodbye: something may be missing */
+  TORQUE_ERR_TLS_CERTIFICATE = 4145, /* a certificate or key that was given cannot be used */
+
+  /* Compression: see compress.h. */
+  TORQUE_ERR_Z_CORRUPT = 4160,   /* what was received is not valid for its compression, or a checksum does not fit */
+  TORQUE_ERR_Z_TRUNCATED = 4161, /* it ended in the middle */
+  TORQUE_ERR_Z_TOOLARGE = 4162,  /* it becomes larger, or needs more memory, than was allowed */
+  TORQUE_ERR_Z_DICTIONARY = 4163 /* it needs a dictionary, or another one */
 };
 
 /* A text for err. Static for the library's own codes and for the system's; never null.

@@ -45,6 +45,10 @@ constexpr Text kTexts[] = {
     {TORQUE_ERR_TLS_PROTOCOL, "The peer broke the TLS protocol, or its data were damaged"},
     {TORQUE_ERR_TLS_TRUNCATED, "The peer ended without TLS's goodbye: its data may be truncated"},
     {TORQUE_ERR_TLS_CERTIFICATE, "The certificate or key cannot be used"},
+    {TORQUE_ERR_Z_CORRUPT, "What was received is not valid, or its checksum does not fit"},
+    {TORQUE_ERR_Z_TRUNCATED, "What was received ended in the middle"},
+    {TORQUE_ERR_Z_TOOLARGE, "What was received becomes larger, or needs more memory, than was allowed"},
+    {TORQUE_ERR_Z_DICTIONARY, "What was received needs a dictionary, or another one"},
 };
 
 }  // namespace
