@@ -73,17 +73,14 @@ void Resolver::unref() noexcept {
 
 void Resolver::release() noexcept {
   if (foreign()) return;  // what other threads of the parent were at cannot be told here
-  bool started;
+  bool unused;
   {
     Locked lock(lock_);
-    started = started_;
     closed_ = released_ = true;
+    unused = !started_ && !ended_;
+    if (started_) wake();  // once it has run, it ends in its strand
   }
-  // Once it has run, it ends in its strand. STALE: the context has stopped, and it with that.
-  if (started)
-    (void)torque_trigger(pump_, 0);
-  else
-    (void)torque_source_remove(pump_);
+  if (unused) (void)torque_source_remove(pump_);
   unref();
 }
 
@@ -96,7 +93,8 @@ void Resolver::tear_down() noexcept {
     {
       Locked lock(lock_);
       closed_ = true;
-      if (i >= places_.size()) break;
+      ended_ = i >= places_.size();
+      if (ended_) break;
       q = places_[i].query;
     }
     if (q) finish(q, kCancelled, nullptr, nullptr, -1);
@@ -183,6 +181,12 @@ torque_err Resolver::start() noexcept {
   return TORQUE_ERR_NONE;
 }
 
+// Under the lock, which the end of the context takes as well: so no call is made on a context that is gone. STALE: it
+// stops right now, and the pump's end takes what is there.
+void Resolver::wake() noexcept {
+  if (!ended_) (void)torque_trigger(pump_, 0);
+}
+
 torque_err Resolver::submit(Query *q, torque_query *ret) noexcept {
   if (foreign()) return TORQUE_ERR_FORKED;
   {
@@ -194,9 +198,8 @@ torque_err Resolver::submit(Query *q, torque_query *ret) noexcept {
     (inbox_last_ ? inbox_last_->next : inbox_first_) = q;
     inbox_last_ = q;
     if (ret) *ret = q->handle;
+    wake();
   }
-  // STALE: the context stops, and the pump's end takes what is in the inbox.
-  (void)torque_trigger(pump_, 0);
   return TORQUE_ERR_NONE;
 }
 
@@ -211,8 +214,8 @@ torque_err Resolver::cancel(torque_query handle) noexcept {
     q->after_cancelled = cancelled_;
     if (cancelled_) cancelled_->before_cancelled = q;
     cancelled_ = q;
+    wake();
   }
-  (void)torque_trigger(pump_, 0);
   return TORQUE_ERR_NONE;
 }
 
@@ -290,6 +293,8 @@ void Resolver::finish(Query *q, torque_err err, const torque_answer *answer, con
     }
     leave(q);
   }
+  // What it still needed of the context could not be had: the end of all questions is near.
+  if (err == TORQUE_ERR_STOPPED) err = kCancelled;
   outstanding_.fetch_sub(1, std::memory_order_relaxed);
   q->done = true;
   if (q->kind == Kind::dial) {

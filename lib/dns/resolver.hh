@@ -72,6 +72,7 @@ class Resolver {
   static void on_timer_end(torque_source source, int32_t reason, void *resolver) noexcept;
 
   torque_err start() noexcept DNS_REQUIRES(lock_);
+  void wake() noexcept DNS_REQUIRES(lock_);
   bool enter(Query *q) noexcept DNS_REQUIRES(lock_);
   Query *look(torque_query handle) noexcept DNS_REQUIRES(lock_);
   void leave(Query *q) noexcept DNS_REQUIRES(lock_);
@@ -136,6 +137,7 @@ class Resolver {
   uint64_t settings_serial_ DNS_GUARDED_BY(lock_) = 1;
   bool started_ DNS_GUARDED_BY(lock_) = false;
   bool closed_ DNS_GUARDED_BY(lock_) = false;  // nothing new is taken
+  bool ended_ DNS_GUARDED_BY(lock_) = false;   // the pump has ended, and perhaps the context with it
   bool released_ DNS_GUARDED_BY(lock_) = false;
 };
 

@@ -141,7 +141,7 @@ static void serve_udp(struct fake *s) {
   socklen_t len = sizeof from;
   const ssize_t n = recvfrom(s->udp, query, sizeof query, MSG_DONTWAIT, (struct sockaddr *)&from, &len);
   if (n <= 0) return;
-  const size_t size = s->reply(query, (size_t)n, out, sizeof out, 0, s->arg);
+  const size_t size = atomic_load(&s->reply)(query, (size_t)n, out, sizeof out, 0, s->arg);
   atomic_fetch_add(&s->asked_udp, 1);
   if (size) sendto(s->udp, out, size, 0, (const struct sockaddr *)&from, len);
 }
@@ -165,7 +165,7 @@ static void serve_tcp(struct fake *s) {
   while (fd >= 0 && read_all(fd, prefix, 2, s->f) == 0) {
     const size_t size = (size_t)(prefix[0] << 8 | prefix[1]);
     if (read_all(fd, query, size, s->f)) break;
-    const size_t n = s->reply(query, size, out + 2, 65535, 1, s->arg);
+    const size_t n = atomic_load(&s->reply)(query, size, out + 2, 65535, 1, s->arg);
     atomic_fetch_add(&s->asked_tcp, 1);
     if (!n) continue;
     if (n == 1) break;
