@@ -46,17 +46,17 @@ void set_verify(SSL *ssl, const Side &side) noexcept {
   }
 }
 
-bool offer_session(SSL *ssl, Side &side) noexcept {
+// One that does not fit is not offered.
+void offer_session(SSL *ssl, Side &side) noexcept {
   SSL_SESSION *session;
   {
     Lock lock(side.lock);
     session = side.session;
     if (session) SSL_SESSION_up_ref(session);
   }
-  if (!session) return true;
-  const bool good = SSL_set_session(ssl, session);
+  if (!session) return;
+  if (!SSL_set_session(ssl, session)) ERR_clear_error();
   SSL_SESSION_free(session);
-  return good;
 }
 
 bool prepare(Conn &c) noexcept {
@@ -69,7 +69,9 @@ bool prepare(Conn &c) noexcept {
                           SSL_MODE_AUTO_RETRY);
   side.server ? SSL_set_accept_state(c.ssl) : SSL_set_connect_state(c.ssl);
   if (side.config) set_verify(c.ssl, side);
-  return side.server || ((!side.host || set_host(c.ssl, side)) && offer_session(c.ssl, side));
+  if (side.server) return true;
+  offer_session(c.ssl, side);
+  return !side.host || set_host(c.ssl, side);
 }
 
 // ---- Handshake and data ----
