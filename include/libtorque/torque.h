@@ -18,6 +18,7 @@
 #include <libtorque/deadlines.h>
 #include <libtorque/error.h>
 #include <libtorque/layer.h>
+#include <libtorque/hook.h>
 #include <libtorque/listen.h>
 #include <libtorque/network.h>
 #include <libtorque/offload.h>
@@ -31,6 +32,7 @@
 #include <libtorque/topology.h>
 #include <libtorque/version.h>
 #include <libtorque/watch.h>
+#include <libtorque/watchdog.h>
 
 /* The add-on libraries have headers of their own; programs for the original find them here, where their .pc files say so. */
 #ifdef LIBTORQUE_WITH_DNS

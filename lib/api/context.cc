@@ -55,7 +55,11 @@ torque_err open_threaded(torque_ctx &ctx, const TopologyRequest &request) noexce
   return err;
 }
 
-torque_err start_team(Context &core) noexcept { return core.handle->team.start(); }
+torque_err start_team(Context &core) noexcept {
+  const torque_err err = core.handle->team.start();
+  if (!err) core.handle->watchdog.start();
+  return err;
+}
 
 void free_ctx(torque_ctx *ctx) noexcept {
   const Alloc alloc = ctx->core.alloc;
@@ -111,6 +115,7 @@ void end(torque_ctx *ctx) noexcept {
   if (!ctx->core.foreign()) {
     announce_stop(*ctx);
     ctx->team.join();
+    ctx->watchdog.stop();
     ctx->helpers.stop();
     ctx->files.each([](Files &f) { f.stop(); });
     wind_up(*ctx);

@@ -9,6 +9,7 @@
 #include "topology/request.hh"
 #include "worker/helpers.hh"
 #include "worker/team.hh"
+#include "worker/watchdog.hh"
 
 struct torque_config {
   torque::Alloc alloc;
@@ -35,12 +36,13 @@ struct torque_config {
 
 struct torque_ctx {
   torque_ctx(const torque_config &config) noexcept
-      : core(config.alloc, config.options, config.log), team(core), helpers(core), files(core), term(config.term) {}
+      : core(config.alloc, config.options, config.log), team(core), helpers(core), files(core), watchdog(core, team), term(config.term) {}
 
   torque::Context core;
   torque::Team team;
   torque::Helpers helpers;
   torque::FileRings files;
+  torque::Watchdog watchdog;
   const sigset_t term;
   torque::Fd stop_event;   // readable once it stops; what torque_block() waits for
   torque::Fd term_signals; // a signalfd for term: open from the start, read in torque_block() only

@@ -54,6 +54,7 @@ void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
     if (c->locked_for_fork) c->team.lock_for_fork().lock();
   }
   for (torque_ctx *c = contexts; c; c = c->next) {
+    c->watchdog.lock_for_fork().lock();
     c->helpers.lock_for_fork().lock();
     c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.lock_for_fork().lock(); });
   }
@@ -76,6 +77,7 @@ void release(bool child) noexcept NO_THREAD_SAFETY_ANALYSIS {
   for (torque_ctx *c = contexts; c; c = c->next) {
     c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.lock_for_fork().unlock(); });
     c->helpers.lock_for_fork().unlock();
+    c->watchdog.lock_for_fork().unlock();
   }
   for (torque_ctx *c = contexts; c; c = c->next) {
     if (c->locked_for_fork) c->team.lock_for_fork().unlock();
@@ -110,6 +112,7 @@ void in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
     c->ending = false;
     inherit_run(*c);
     c->core.visitors.store(0, std::memory_order_relaxed);
+    c->watchdog.forget();
     c->helpers.forget();
     c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.forget(); });
   }

@@ -12,6 +12,12 @@ using namespace torque;
 
 namespace {
 
+[[gnu::noinline]] void be_watched(torque_ctx &ctx) noexcept {
+  if (ctx.run_depth != 0) return;
+  ctx.team.worker(0).beat.thread.store(this_thread(), std::memory_order_relaxed);
+  ctx.watchdog.start();
+}
+
 // From here until leave() this thread is the one who runs the context, possibly nested.
 inline torque_err enter(torque_ctx *ctx) noexcept {
   if (!ctx) return TORQUE_ERR_INVAL;
@@ -22,6 +28,8 @@ inline torque_err enter(torque_ctx *ctx) noexcept {
   if (runner != me && (runner != 0 || !ctx->runner.compare_exchange_strong(runner, me, std::memory_order_acquire))) {
     return TORQUE_ERR_BUSY;
   }
+  if (ctx->core.options.watchdog_ns) [[unlikely]]
+    be_watched(*ctx);
   if (ctx->run_depth++ == 0 && !ctx->core.watches.in_use()) ctx->core.domain(0).woke_up();
   return TORQUE_ERR_NONE;
 }
@@ -149,7 +157,7 @@ torque_err torque_deadline(struct torque_ctx *ctx, uint64_t *ret_ns) {
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
   Domain &d = ctx->core.domain(0);
   const uint64_t next = d.timers.next_deadline();
-  *ret_ns = d.has_work() || (ctx->core.watches.in_use() && ctx->core.watches.pending()) ? 0 : next;
+  *ret_ns = d.has_work() || d.idle.length() != 0 || (ctx->core.watches.in_use() && ctx->core.watches.pending()) ? 0 : next;
   return TORQUE_ERR_NONE;
 }
 

@@ -82,6 +82,7 @@ torque_err torque::start_source(uint64_t source) noexcept {
     case Kind::timer: return TORQUE_ERR_KIND;
     case Kind::job: return start_job(context, s, source);
     case Kind::waiter: return start_waiter(s, source);
+    case Kind::idle: return start_idle(s, source);
     default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
   }
 }

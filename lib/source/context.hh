@@ -5,6 +5,8 @@
 #include "base/alloc.hh"
 #include "base/clock.hh"
 #include "libtorque/config.h"
+#include "libtorque/hook.h"
+#include "libtorque/watchdog.h"
 #include "source/descriptors.hh"
 #include "source/domain.hh"
 #include "source/inodes.hh"
@@ -13,6 +15,32 @@
 struct torque_ctx;
 
 namespace torque {
+
+// What the program wants to be told of threads and of waits.
+struct ThreadHooks {
+  torque_thread_fn *start = nullptr;
+  torque_thread_fn *end = nullptr;
+  void *arg = nullptr;
+  void began(int32_t kind, uint32_t number) const noexcept {
+    if (start) start(kind, static_cast<int32_t>(number), arg);
+  }
+  void ended(int32_t kind, uint32_t number) const noexcept {
+    if (end) end(kind, static_cast<int32_t>(number), arg);
+  }
+};
+struct WaitHooks {
+  torque_hook_fn *before = nullptr;
+  torque_hook_fn *after = nullptr;
+  void *arg = nullptr;
+  void about_to_wait(uint32_t worker) const noexcept {
+    if (before) [[unlikely]]
+      before(static_cast<int32_t>(worker), arg);
+  }
+  void waited(uint32_t worker) const noexcept {
+    if (after) [[unlikely]]
+      after(static_cast<int32_t>(worker), arg);
+  }
+};
 
 // What a configuration comes to; constant.
 struct Options {
@@ -23,6 +51,11 @@ struct Options {
   uint32_t window_min = 0;
   uint32_t window_max = 0;
   size_t stack_size = 0;  // 0: by RLIMIT_STACK
+  uint64_t watchdog_ns = 0;  // 0: off
+  torque_watchdog_fn *watchdog_fn = nullptr;
+  void *watchdog_arg = nullptr;
+  ThreadHooks threads;
+  WaitHooks waits;
   uint8_t aio = 0;           // TORQUE_AIO_...
   uint32_t helpers_max = 0;  // 0: by the CPUs
   uint64_t helper_idle_ns = 10 * kSecond;

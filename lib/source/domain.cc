@@ -37,9 +37,11 @@ void Domain::lock_for_fork() noexcept {
   timers.lock_for_fork().lock();
   postponed.lock.lock();
   posted.lock_for_fork().lock();
+  idle.lock_for_fork().lock();
 }
 
 void Domain::unlock_after_fork() noexcept {
+  idle.lock_for_fork().unlock();
   posted.lock_for_fork().unlock();
   postponed.lock.unlock();
   timers.lock_for_fork().unlock();

@@ -7,6 +7,7 @@
 
 #include "queue/queue.hh"
 #include "source/batch_pool.hh"
+#include "source/idle.hh"
 #include "source/posted.hh"
 #include "source/postponed.hh"
 #include "source/slots.hh"
@@ -41,6 +42,7 @@ class Domain {
   Timers timers;
   Postponed postponed;
   Posted posted;
+  IdleList idle;
   BatchPool batches;
   Counters outside;  // what threads that are not workers do here
 

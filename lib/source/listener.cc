@@ -65,6 +65,7 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   s->domain.get()->timers.adopt(*s);
   hold_too(parent);
   ends(*s).extra = &l;
+  s->fn = reinterpret_cast<Callback>(l.fn);
   if (i == 0) l.first_fd = fd.get();
   s->fd.set(fd.release());
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);

@@ -37,6 +37,7 @@ enum class Kind : uint8_t {
   condition,  // what the caller holds of one: never fires; runs while somebody waits
   waiter,     // waits for a condition
   network,   // the state of links, addresses, routes
+  idle,      // runs when there is nothing else to do
 };
 
 // Slot::traits

@@ -38,7 +38,7 @@ constexpr Run kRun[] = {  // by Kind
     run_fd,       run_fd,       run_timer, run_signal, nullptr,
     run_acceptor, run_strand,   run_hub,   run_child,  run_stream,
     run_job,      run_datagram, nullptr,   run_ring,   run_path,
-    run_inodes,   nullptr,      run_waiter, run_network,
+    run_inodes,   nullptr,      run_waiter, run_network, run_idle,
 };
 
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
@@ -74,6 +74,8 @@ void finish(Slot &s, uint64_t w) noexcept {
   Strand *strand = ends(s).strand.get();
   if (auto *final = ends(s).final) {
     const Finishing finishing(handle);
+    Turn *t = current_turn();
+    const Watched watched(t ? t->beat : nullptr, handle, reinterpret_cast<Callback>(final));
     final(handle, static_cast<int32_t>(reason(w)), s.arg.get());
   }
   if (kind == Kind::stream) {
@@ -83,6 +85,7 @@ void finish(Slot &s, uint64_t w) noexcept {
   if (kind == Kind::listener) free_listener(context, s);
   if (kind == Kind::condition) free_condition(context, s);
   if (kind == Kind::waiter) free_waiter(context, s);
+  if (kind == Kind::idle) free_idle(context, s);
   if (kind == Kind::datagrams) free_group(context, s);
   if (strand) strand->unref();
   const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
@@ -112,6 +115,7 @@ void dismantle(const Seen &v, uint64_t handle) noexcept {
     case Kind::signal: end_signal(*v.slot); break;
     case Kind::condition: end_condition(*v.slot, reason(v.slot->word.load(std::memory_order_acquire))); break;
     case Kind::waiter: end_waiter(*v.slot); break;
+    case Kind::idle: end_idle(*v.slot); break;
     case Kind::listener: end_listener(*v.slot); break;
     case Kind::datagrams: end_group(*v.slot); break;
     case Kind::event:
@@ -199,6 +203,7 @@ bool run(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   t.postpone = false;
   t.counters.add(Counter::callbacks);
   TORQUE_PROBE3(callback_begin, handle, events, s.fd.get());
+  const Watched watched(t.beat, handle, s.fn);
   bool again;
   if (t.timing) {
     const uint64_t begin = monotonic_ns();
@@ -384,6 +389,17 @@ void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept {
   TORQUE_PROBE2(stale, handle, events);
 }
 
+bool deliver_if_armed(Turn &t, uint64_t handle) noexcept {
+  Slot *s = find_slot(index_of(handle));
+  uint64_t w = s ? s->word.load(std::memory_order_acquire) : 0;
+  while (is_live(w, generation_of(handle)) && state(w) == ARMED) {
+    if (!exchange(*s, w, with_state(w, HELD) + kRunningOne)) continue;
+    serve(t, *s, handle, TORQUE_TRIGGER);
+    return true;
+  }
+  return false;
+}
+
 void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   int reruns = 0;
   do {
@@ -451,7 +467,10 @@ uint64_t run_posted(Turn &t) noexcept {
     const uint64_t outer_source = std::exchange(t.current, 0);
     const uint64_t begin = t.timing ? monotonic_ns() : 0;
     if (t.timing) t.timing->lag.add(begin - t.began);
-    item.fn(item.arg);
+    {
+      const Watched watched(t.beat, 0, reinterpret_cast<Callback>(item.fn));
+      item.fn(item.arg);
+    }
     if (t.timing) t.timing->callback.add(monotonic_ns() - begin);
     t.current = outer_source;
     return !halted(t);

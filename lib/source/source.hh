@@ -69,6 +69,10 @@ torque_err activate(uint64_t handle, uint32_t events) noexcept;
 
 // ---- Workers ----
 void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept;
+// An exclusive source that is not held, without an event. False: it is, or has ended.
+bool deliver_if_armed(Turn &t, uint64_t handle) noexcept;
+// Each idle source of the domain once. Answers how many.
+uint32_t run_idle_sources(Turn &t) noexcept;
 // At most limit sources of the postponed list. Answers how many.
 uint32_t run_postponed(Turn &t, uint32_t limit) noexcept;
 // Those due by now; wall_too: also those of the wall clock. told: the timer descriptor has fired, and must be set anew
@@ -96,6 +100,7 @@ bool run_path(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_inodes(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_waiter(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_network(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_idle(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
@@ -125,6 +130,12 @@ void end_acceptor(Slot &s) noexcept;
 
 void revive_stream(Slot &s) noexcept;  // in a forked child, before it runs there
 void end_stream(Context &context, Slot &s, uint32_t reason) noexcept;  // tells its end, and frees what it had
+torque_err make_idle(Context &context, torque_idle_fn *fn, void *arg, uint64_t *ret) noexcept;
+torque_err start_idle(Slot &s, uint64_t handle) noexcept;
+torque_err set_idle(uint64_t handle, bool active) noexcept;
+void end_idle(Slot &s) noexcept;
+void free_idle(Context &context, Slot &s) noexcept;
+
 torque_err start_waiter(Slot &s, uint64_t handle) noexcept;
 void end_waiter(Slot &s) noexcept;
 void free_waiter(Context &context, Slot &s) noexcept;

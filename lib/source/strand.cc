@@ -111,7 +111,10 @@ bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
     if (p) {
       const Posted item = *p;
       context_.alloc.put(p, sizeof *p);
-      item.fn(item.arg);
+      {
+        const Watched watched(t.beat, 0, reinterpret_cast<Callback>(item.fn));
+        item.fn(item.arg);
+      }
       t.counters.add(Counter::posted);
       unref();
     } else if (s) {

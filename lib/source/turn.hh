@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 
+#include "source/beat.hh"
 #include "source/slot.hh"
 #include "stats/stats.hh"
 
@@ -30,6 +31,7 @@ struct Turn {
   Counters &counters;
   Pool &pool;
   Timing *timing;          // null: off
+  Beat *beat;              // null: nobody watches
   int32_t worker;
   Turn *outer;             // the turn this one is nested in, of whatever context
   const std::atomic<uint32_t> *breaks = nullptr;  // driven: torque_break() calls that nobody has taken yet

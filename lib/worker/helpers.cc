@@ -126,15 +126,20 @@ void Helpers::settle_in(const Helper &h) const noexcept {
   char name[16];
   std::snprintf(name, sizeof name, "%.10s+%u", context_.options.name, h.number % 10000);
   pthread_setname_np(pthread_self(), name);
+  move_in(context_);
+}
+
+void Helpers::move_in(const Context &context) noexcept {
+  helped = &context;
   const auto move = [](size_t bytes, const cpu_set_t *set) { return ::sched_setaffinity(0, bytes, set) == 0; };
-  if (!with_process_cpus(context_.alloc, move)) {
-    context_.log.say(TORQUE_LOG_WARNING, "helper %u keeps the CPUs of who made it", h.number);
+  if (!with_process_cpus(context.alloc, move)) {
+    context.log.say(TORQUE_LOG_WARNING, "a thread keeps the CPUs of who made it");
   }
 }
 
 void Helpers::run(Helper &h) noexcept {
   settle_in(h);
-  helped = &context_;
+  context_.options.threads.began(TORQUE_THREAD_HELPER, h.number);
   lock_.lock();
   for (;;) {
     Job *j = context_.stopping.load(std::memory_order_relaxed) ? nullptr : queue_.pop();
@@ -149,6 +154,7 @@ void Helpers::run(Helper &h) noexcept {
     }
   }
   lock_.unlock();
+  context_.options.threads.ended(TORQUE_THREAD_HELPER, h.number);
   leave(h);
 }
 

@@ -33,6 +33,9 @@ class Helpers {
   // Whether this thread is a helper of that context; of any (null).
   static bool inside(const Context *context) noexcept;
 
+  // For another thread of ours: runs where the process may, and counts as inside.
+  static void move_in(const Context &context) noexcept;
+
   Mutex &lock_for_fork() noexcept { return lock_; }
   // In a child, under the lock: the helpers are the parent's.
   void forget() noexcept REQUIRES(lock_);

@@ -128,7 +128,9 @@ void Team::run(Member &m) noexcept {
     while (!released_) settled_.wait(lock_);
     if (failed_) return;
   }
+  context_.options.threads.began(TORQUE_THREAD_WORKER, m.number);
   m.worker->loop();
+  context_.options.threads.ended(TORQUE_THREAD_WORKER, m.number);
 }
 
 torque_err Team::start_member(Member &m) noexcept {

@@ -18,6 +18,7 @@ namespace torque {
   Ready *events = nested ? own : events_;
   const uint32_t room = nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
   if (nested) domain.fall_asleep();
+  const Watched between(nested ? beat_or_null() : nullptr);
 
   if (w.must_start_over()) [[unlikely]]
     make_queue_anew();
@@ -28,17 +29,28 @@ namespace torque {
   const bool deaf = peeked && !was_deaf_;
   was_deaf_ = deaf;
   if (wait) {
-    if (peeked || w.any_always() || domain.has_work() || context_.stopping.load(std::memory_order_seq_cst)) wait = 0;
-    else wait = until_deadline(wait);
+    if (peeked || w.any_always() || domain.has_work() || domain.idle.length() ||
+        context_.stopping.load(std::memory_order_seq_cst)) {
+      wait = 0;
+    } else {
+      wait = until_deadline(wait);
+    }
     if (wait) counters.add(Counter::sleeps);
   }
   counters.add(Counter::rounds);
   uint32_t n = 0;
   if (!deaf) {
     counters.add(Counter::waits);
+    const WaitHooks &hooks = context_.options.waits;
+    const bool blocks = wait != 0;
+    if (blocks && hooks.before) [[unlikely]] {
+      hooks.about_to_wait(number);
+      if (domain.has_work() || domain.idle.length() || w.pending()) wait = 0;  // it brought that up
+    }
     if (w.owner.before) w.owner.before(w.owner.hook_arg);
     n = queue.wait(events, room, wait);
     if (w.owner.after) w.owner.after(w.owner.hook_arg);
+    if (blocks) hooks.waited(number);
   }
 
   uint32_t watched = 0;
@@ -50,7 +62,7 @@ namespace torque {
   counters.add(Counter::events, watched);
   if (peeked) told += w.tell_peeked();
   if (w.any_always()) told += w.tell_always();
-  if (watched != n || domain.has_work() || domain.timers.any()) told += serve_sources(breaks, events, n);
+  if (watched != n || domain.has_work() || domain.timers.any() || domain.idle.length()) told += serve_sources(breaks, events, n);
   if (nested) domain.woke_up();
   --depth_;
   return told;

@@ -2,6 +2,8 @@
 #include "worker/worker.hh"
 
 #include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "source/source.hh"
 #include "stats/probes.hh"
@@ -34,13 +36,15 @@ uint64_t Worker::until_deadline(uint64_t timeout_ns) noexcept {
 
 // Announced asleep: a last look, then the kernel. Whoever brings work after the look sees the sleeper and wakes it.
 uint32_t Worker::block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcept {
+  context_.options.waits.about_to_wait(number);  // before the look: what it brings up is seen
   domain.fall_asleep();
   timeout_ns = until_deadline(timeout_ns);
-  if (domain.has_work() || context_.stopping.load(std::memory_order_seq_cst)) timeout_ns = 0;
+  if (domain.has_work() || domain.idle.length() || context_.stopping.load(std::memory_order_seq_cst)) timeout_ns = 0;
   if (timeout_ns) counters.add(Counter::sleeps);
   counters.add(Counter::waits);
   const uint32_t n = domain.queue().wait(events, max, timeout_ns);
   domain.woke_up();
+  context_.options.waits.waited(number);
   return n;
 }
 
@@ -49,7 +53,7 @@ uint32_t Worker::wait(Turn &t, Ready *events, uint32_t max, uint64_t timeout_ns)
     t.counters.add(Counter::waits);
     return domain.queue().wait(events, max, 0);
   };
-  if (timeout_ns == 0 || behind_ || domain.has_work()) return poll();
+  if (timeout_ns == 0 || behind_ || domain.has_work() || domain.idle.length()) return poll();
   for (uint32_t tries = context_.options.driven ? 0 : patience_.tries(); tries > 0; --tries) {
     if (const uint32_t n = poll()) return n;
     t.counters.add(Counter::yields);
@@ -115,6 +119,7 @@ bool Worker::note_wakes(const Ready *events, uint32_t n) noexcept {
 }
 
 uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
+  const Watched between(t.beat);  // a callback may run this
   Ready nested[kNestedEvents];
   Ready *events = depth_++ == 0 ? events_ : nested;
   const Pool::Apart apart(pool_, events == nested);
@@ -152,6 +157,8 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
     behind_ = !all;
   }
   run_posted(t);
+  const bool quiet = n == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
+  if (quiet && domain.idle.length()) run_idle_sources(t);
   if (siblings_idle() && domain.postponed.length() > 1) domain.poke();
 
   --depth_;
@@ -182,6 +189,8 @@ uint64_t Worker::serve_sources(const std::atomic<uint32_t> *breaks, const Ready 
   if (const uint32_t ready = domain.postponed.length()) run_postponed(t, ready);
   if (timer_told || domain.timers.any()) fire_timers(t, monotonic_ns(), true, timer_told);
   run_posted(t);
+  const bool quiet = n == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
+  if (quiet && domain.idle.length()) run_idle_sources(t);
   domain.fall_asleep();
   set_current_turn(outer);
   return counters.get(static_cast<uint32_t>(Counter::callbacks)) - before;
@@ -190,6 +199,7 @@ uint64_t Worker::serve_sources(const std::atomic<uint32_t> *breaks, const Ready 
 void Worker::loop() noexcept {
   Turn t = turn();
   Turn *outer = set_current_turn(&t);
+  if (t.beat) beat.thread.store(static_cast<int32_t>(::syscall(SYS_gettid)), std::memory_order_relaxed);
   while (!context_.stopping.load(std::memory_order_acquire)) round(t, kNever);
   domain.wake();  // the next one of this domain; each passes it on
   set_current_turn(outer);

@@ -30,13 +30,16 @@ class Worker {
 
   // Any thread reads.
   Counters counters;
+  Beat beat;
   Timing *timing() const noexcept { return timing_; }
+  Beat *beat_or_null() noexcept { return context_.options.watchdog_ns ? &beat : nullptr; }
 
   // One round: wait at most timeout_ns, serve what is ready. Answers how many callbacks ran.
   // Thread: the worker's own.
   uint64_t round(Turn &t, uint64_t timeout_ns) noexcept;
   Turn turn() noexcept {
     return {.context = context_, .domain = domain, .counters = counters, .pool = pool_, .timing = timing_,
+            .beat = beat_or_null(),
             .worker = static_cast<int32_t>(number), .outer = current_turn()};
   }
   // The same for a context with watches: one wait, then all that it brought. (watch_round.hh)

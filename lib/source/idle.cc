@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Idle sources.
+#include "libtorque/hook.h"
+#include "source/source.hh"
+
+namespace torque {
+
+namespace {
+IdleSource &idle_of(Slot &s) noexcept { return *static_cast<IdleSource *>(ends(s).extra); }
+}  // namespace
+
+torque_err make_idle(Context &context, torque_idle_fn *fn, void *arg, uint64_t *ret) noexcept {
+  Slot *s;
+  if (const torque_err err = create(context, Kind::idle, TORQUE_PLACE_DEFAULT, &s)) return err;
+  const uint64_t handle = handle_of(*s);
+  auto *i = context.alloc.make<IdleSource>();
+  if (!i) {
+    retire(handle, TORQUE_END_REMOVED);
+    return TORQUE_ERR_RESOURCE;
+  }
+  i->handle = handle;
+  s->fn = reinterpret_cast<Callback>(fn);
+  s->arg.set(arg);
+  ends(*s).extra = i;
+  *ret = handle;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err set_idle(uint64_t handle, bool active) noexcept {
+  Seen v;
+  if (!hold(handle, &v)) return TORQUE_ERR_STALE;
+  Domain &d = *v.domain;
+  d.idle.set(idle_of(*v.slot), active);
+  // Ended meanwhile: it may have been taken off before.
+  Seen now;
+  if (!look(handle, &now)) d.idle.forget(idle_of(*v.slot));
+  else if (active) d.poke();
+  drop(*v.slot);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err start_idle(Slot &s, uint64_t handle) noexcept {
+  if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
+  (void)set_idle(handle, true);
+  return TORQUE_ERR_NONE;
+}
+
+void end_idle(Slot &s) noexcept {
+  if (ends(s).extra) s.domain.get()->idle.forget(idle_of(s));
+}
+
+void free_idle(Context &context, Slot &s) noexcept { context.alloc.destroy(static_cast<IdleSource *>(ends(s).extra)); }
+
+bool run_idle(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
+  const auto fn = reinterpret_cast<torque_idle_fn *>(s.fn);
+  const bool more = fn(handle, s.arg.get()) == TORQUE_AGAIN || t.postpone;
+  t.postpone = false;
+  s.domain.get()->idle.put_back(idle_of(s), more);
+  return false;
+}
+
+uint32_t run_idle_sources(Turn &t) noexcept {
+  IdleList &list = t.domain.idle;
+  uint32_t ran = 0;
+  for (uint32_t left = list.length(); left > 0 && !halted(t); --left) {
+    const uint64_t handle = list.take();
+    if (!handle) break;
+    if (deliver_if_armed(t, handle)) {
+      ++ran;
+      continue;
+    }
+    // Another thread is about to give it up; or it has ended.
+    Seen v;
+    if (!hold(handle, &v)) continue;
+    list.put_back(idle_of(*v.slot), true);
+    drop(*v.slot);
+  }
+  return ran;
+}
+
+}  // namespace torque
