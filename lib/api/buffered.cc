@@ -89,19 +89,19 @@ void on_broken(Hold &h) noexcept {
 
 extern "C" {
 
-size_t on_data(torque_source stream, const void *data, size_t length, void *) {
+static size_t on_data(torque_source stream, const void *data, size_t length, void *) {
   Hold h = holding(stream);
   size_t taken = length;
   (void)call(h, buffered(h).rx, data, length, &taken);
   return taken;
 }
 
-void on_end(torque_source stream, void *) {
+static void on_end(torque_source stream, void *) {
   Hold h = holding(stream);
   tell_rest(h);
 }
 
-void on_close(torque_source, torque_err, void *arg) {
+static void on_close(torque_source, torque_err, void *arg) {
   auto *b = static_cast<Buffered *>(arg);
   b->context.alloc.destroy(b);
 }

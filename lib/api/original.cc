@@ -63,9 +63,9 @@ void free_closure(void *arg) noexcept {
 
 extern "C" {
 
-void closure_end(torque_source, int32_t, void *arg) { free_closure(arg); }
+static void closure_end(torque_source, int32_t, void *arg) { free_closure(arg); }
 
-int32_t closure_fd(torque_source source, int32_t fd, uint32_t events, void *arg) {
+static int32_t closure_fd(torque_source source, int32_t fd, uint32_t events, void *arg) {
   auto *c = static_cast<Closure *>(arg);
   const uint32_t broken = TORQUE_ERROR | TORQUE_CLOSED;
   const bool connected = c->connecting;
@@ -76,17 +76,17 @@ int32_t closure_fd(torque_source source, int32_t fd, uint32_t events, void *arg)
   return TORQUE_DONE;
 }
 
-void closure_signal(torque_source, const torque_siginfo *info, void *arg) {
+static void closure_signal(torque_source, const torque_siginfo *info, void *arg) {
   const auto *c = static_cast<Closure *>(arg);
   c->rx(torque_siginfo_signo(info), c->state);
 }
 
-void closure_path(torque_source, const torque_path_event *event, void *arg) {
+static void closure_path(torque_source, const torque_path_event *event, void *arg) {
   const auto *c = static_cast<Closure *>(arg);
   c->rx(static_cast<int>(torque_path_event_mask(event)), c->state);
 }
 
-void closure_timer(torque_source, uint64_t expirations, void *arg) {
+static void closure_timer(torque_source, uint64_t expirations, void *arg) {
   const auto *c = static_cast<Closure *>(arg);
   for (; expirations > 0; --expirations) c->timed(c->state);
 }

@@ -114,7 +114,7 @@ struct Door {
 
 extern "C" {
 
-void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, void *arg) {
+static void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, void *arg) {
   const auto &d = *static_cast<Door *>(arg);
   const auto family = static_cast<const sockaddr *>(addr)->sa_family;
   const bool tcp = family == AF_INET || family == AF_INET6;
@@ -129,7 +129,7 @@ void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, void *ar
   ::close(fd);
 }
 
-void door_close(torque_source, int32_t, void *arg) {
+static void door_close(torque_source, int32_t, void *arg) {
   auto *d = static_cast<Door *>(arg);
   unref(d->type);
   d->ctx->core.alloc.destroy(d);

@@ -23,7 +23,7 @@ Conn &conn_of_bio(BIO *bio) noexcept { return *static_cast<Conn *>(BIO_get_data(
 
 extern "C" {
 
-int bio_read(BIO *bio, char *data, size_t length, size_t *ret_read) {
+static int bio_read(BIO *bio, char *data, size_t length, size_t *ret_read) {
   Conn &c = conn_of_bio(bio);
   BIO_clear_retry_flags(bio);
   if (c.in_left == 0) {
@@ -38,7 +38,7 @@ int bio_read(BIO *bio, char *data, size_t length, size_t *ret_read) {
   return 1;
 }
 
-int bio_write(BIO *bio, const char *data, size_t length, size_t *ret_written) {
+static int bio_write(BIO *bio, const char *data, size_t length, size_t *ret_written) {
   Conn &c = conn_of_bio(bio);
   BIO_clear_retry_flags(bio);
   if (!c.down) c.down = torque_layer_down(c.layer, data, length);
@@ -48,14 +48,14 @@ int bio_write(BIO *bio, const char *data, size_t length, size_t *ret_written) {
 }
 
 // Flushing is all that OpenSSL needs of it; the rest it asks to find out whether there is something to gain.
-long bio_ctrl(BIO *, int command, long, void *) { return command == BIO_CTRL_FLUSH; }
+static long bio_ctrl(BIO *, int command, long, void *) { return command == BIO_CTRL_FLUSH; }
 
-int bio_create(BIO *bio) {
+static int bio_create(BIO *bio) {
   BIO_set_init(bio, 1);
   return 1;
 }
 
-void make_tables() {
+static void make_tables() {
   const int type = BIO_get_new_index();
   BIO_METHOD *m = type < 0 ? nullptr : BIO_meth_new(type | BIO_TYPE_SOURCE_SINK, "torque layer");
   if (!m || !BIO_meth_set_read_ex(m, bio_read) || !BIO_meth_set_write_ex(m, bio_write) ||

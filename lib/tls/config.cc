@@ -27,7 +27,7 @@ SSL_CTX *make_ctx() noexcept {
   if (!ctx) return nullptr;
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                SSL_OP_PRIORITIZE_CHACHA);
-  SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, nullptr);
+  SSL_CTX_set_alpn_select_cb(ctx, torque_tls_on_protocol, nullptr);
   SSL_CTX_set_dh_auto(ctx, 1);
   SSL_CTX_set_timeout(ctx, 7200);
   if (SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
@@ -133,7 +133,7 @@ void unref(Config *c) noexcept {
   delete c;
 }
 
-int server_name(SSL *ssl, int *alert, void *) {
+int torque_tls_on_server_name(SSL *ssl, int *alert, void *) {
   Conn *c = conn_of(ssl);
   if (!c || !c->side->config || !c->side->server) return SSL_TLSEXT_ERR_NOACK;
   const Config &config = *c->side->config;
@@ -149,7 +149,7 @@ int server_name(SSL *ssl, int *alert, void *) {
   return config.certificate ? SSL_TLSEXT_ERR_NOACK : SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
-int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *in,
+int torque_tls_on_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *in,
                     unsigned in_length, void *) {
   const Conn *c = conn_of(ssl);
   const Config *config = c ? c->side->config : nullptr;
@@ -178,7 +178,7 @@ torque_err torque_tls_config_new(struct torque_tls_config **ret_config) {
     delete c;
     return explain(TORQUE_ERR_RESOURCE);
   }
-  SSL_CTX_set_tlsext_servername_callback(c->ctx, server_name);
+  SSL_CTX_set_tlsext_servername_callback(c->ctx, torque_tls_on_server_name);
   *ret_config = c;
   return TORQUE_ERR_NONE;
 }

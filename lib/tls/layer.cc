@@ -40,7 +40,7 @@ void set_verify(SSL *ssl, const Side &side) noexcept {
   } else if (how == TORQUE_TLS_VERIFY_REQUIRED) {
     SSL_set_verify(ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   } else if (how == TORQUE_TLS_VERIFY_OPTIONAL) {
-    SSL_set_verify(ssl, SSL_VERIFY_PEER, take_any);
+    SSL_set_verify(ssl, SSL_VERIFY_PEER, torque_tls_take_any);
   } else {
     SSL_set_verify(ssl, SSL_VERIFY_NONE, nullptr);
   }
@@ -155,7 +155,7 @@ torque_err pass_up(Conn &c) noexcept {
 
 extern "C" {
 
-torque_err tls_open(torque_layer *layer, void *arg, void **ret_state) {
+static torque_err tls_open(torque_layer *layer, void *arg, void **ret_state) {
   auto *side = static_cast<Side *>(arg);
   auto *c = new (std::nothrow) Conn{layer, side, nullptr, nullptr, nullptr, 0, 0, 0, 0, false, false};
   if (!c) return TORQUE_ERR_RESOURCE;
@@ -170,20 +170,20 @@ torque_err tls_open(torque_layer *layer, void *arg, void **ret_state) {
   return TORQUE_ERR_NONE;
 }
 
-void tls_close(void *state) {
+static void tls_close(void *state) {
   auto *c = static_cast<Conn *>(state);
   SSL_free(c->ssl);
   if (c->shown) unref(c->shown);
   delete c;
 }
 
-torque_err tls_start(torque_layer *, void *state) {
+static torque_err tls_start(torque_layer *, void *state) {
   auto &c = *static_cast<Conn *>(state);
   ERR_clear_error();
   return c.side->server ? TORQUE_ERR_NONE : shake_hands(c);
 }
 
-torque_err tls_receive(torque_layer *, void *state, const void *data, size_t length, size_t *ret_taken) {
+static torque_err tls_receive(torque_layer *, void *state, const void *data, size_t length, size_t *ret_taken) {
   auto &c = *static_cast<Conn *>(state);
   ERR_clear_error();
   c.in = static_cast<const char *>(data);
@@ -194,7 +194,7 @@ torque_err tls_receive(torque_layer *, void *state, const void *data, size_t len
   return err;
 }
 
-torque_err tls_send(torque_layer *, void *state, const void *data, size_t length) {
+static torque_err tls_send(torque_layer *, void *state, const void *data, size_t length) {
   auto &c = *static_cast<Conn *>(state);
   auto *at = static_cast<const char *>(data);
   ERR_clear_error();
@@ -207,14 +207,14 @@ torque_err tls_send(torque_layer *, void *state, const void *data, size_t length
   return TORQUE_ERR_NONE;
 }
 
-torque_err tls_end(torque_layer *, void *state) {
+static torque_err tls_end(torque_layer *, void *state) {
   auto &c = *static_cast<Conn *>(state);
   if (!c.ready || SSL_in_init(c.ssl)) return TORQUE_ERR_NONE;
   ERR_clear_error();
   return SSL_shutdown(c.ssl) < 0 ? explain_failure(c) : TORQUE_ERR_NONE;
 }
 
-torque_err tls_ended(torque_layer *, void *state) {
+static torque_err tls_ended(torque_layer *, void *state) {
   const auto &c = *static_cast<Conn *>(state);
   if (!c.ready) return explain_text(TORQUE_ERR_TLS_TRUNCATED, "the peer's end came within the handshake");
   const bool allowed =
@@ -227,9 +227,9 @@ torque_err tls_ended(torque_layer *, void *state) {
 
 }  // namespace
 
-int take_any(int, X509_STORE_CTX *) { return 1; }
+int torque_tls_take_any(int, X509_STORE_CTX *) { return 1; }
 
-int new_session(SSL *ssl, SSL_SESSION *session) {
+int torque_tls_on_session(SSL *ssl, SSL_SESSION *session) {
   Conn *c = conn_of(ssl);
   if (!c || c->side->server) return 0;
   SSL_SESSION *before;
@@ -316,7 +316,7 @@ torque_err begin_use(Config &c, Use use) noexcept {
       return explain(TORQUE_ERR_TLS_CERTIFICATE);
     }
     SSL_CTX_set_session_cache_mode(c.ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
-    if (c.tickets) SSL_CTX_sess_set_new_cb(c.ctx, new_session);
+    if (c.tickets) SSL_CTX_sess_set_new_cb(c.ctx, torque_tls_on_session);
     if (c.alpn && SSL_CTX_set_alpn_protos(c.ctx, c.alpn, c.alpn_length) != 0) return TORQUE_ERR_RESOURCE;
   }
   c.use.store(use, std::memory_order_relaxed);

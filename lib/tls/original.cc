@@ -62,26 +62,26 @@ bool call_with_kept(ssl_cbstate &c, BufferFn *fn) noexcept {
 
 extern "C" {
 
-void on_open(torque_source stream, void *arg) {
+static void on_open(torque_source stream, void *arg) {
   auto &c = *static_cast<ssl_cbstate *>(arg);
   c.stream = stream;
   if (c.door->tx) (void)call_with_kept(c, c.door->tx);
 }
 
-size_t on_data(torque_source, const void *data, size_t length, void *arg) {
+static size_t on_data(torque_source, const void *data, size_t length, void *arg) {
   auto &c = *static_cast<ssl_cbstate *>(arg);
   size_t taken = length;
   if (c.door->rx) (void)call(c, c.door->rx, data, length, &taken);
   return taken;
 }
 
-void on_drain(torque_source, void *arg) {
+static void on_drain(torque_source, void *arg) {
   auto &c = *static_cast<ssl_cbstate *>(arg);
   if (c.door->tx) (void)call_with_kept(c, c.door->tx);
 }
 
 // What is left is told as long as the program takes of it, then that there is no more.
-void on_end(torque_source stream, void *arg) {
+static void on_end(torque_source stream, void *arg) {
   auto &c = *static_cast<ssl_cbstate *>(arg);
   const void *data;
   size_t left = 0, before, taken;
@@ -94,13 +94,13 @@ void on_end(torque_source stream, void *arg) {
   if (!c.door->rx || call(c, c.door->rx, "", 0, &taken)) (void)torque_stream_close(stream);
 }
 
-void on_close(torque_source, torque_err, void *arg) {
+static void on_close(torque_source, torque_err, void *arg) {
   auto *c = static_cast<ssl_cbstate *>(arg);
   unref(c->door);
   delete c;
 }
 
-void on_accept(torque_source, int32_t fd, const void *, uint32_t, void *arg) {
+static void on_accept(torque_source, int32_t fd, const void *, uint32_t, void *arg) {
   auto &d = *static_cast<Door *>(arg);
   auto *c = new (std::nothrow) ssl_cbstate{&d, 0, fd};
   torque_source stream;
@@ -110,7 +110,7 @@ void on_accept(torque_source, int32_t fd, const void *, uint32_t, void *arg) {
   ::close(fd);
 }
 
-void on_final(torque_source, int32_t, void *arg) { unref(static_cast<Door *>(arg)); }
+static void on_final(torque_source, int32_t, void *arg) { unref(static_cast<Door *>(arg)); }
 
 }  // extern "C"
 

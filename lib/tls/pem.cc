@@ -19,7 +19,9 @@ namespace {
 constexpr size_t kFileMax = 64 << 20;
 
 // Keys with a password cannot be used: nobody is there to be asked.
-extern "C" int no_password(char *, int, int, void *) { return -1; }
+extern "C" {
+static int no_password(char *, int, int, void *) { return -1; }
+}
 
 BIO *reader(const Text &text) noexcept {
   return text.length() > INT_MAX ? nullptr : BIO_new_mem_buf(text.data(), static_cast<int>(text.length()));

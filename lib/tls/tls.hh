@@ -125,11 +125,11 @@ inline const Conn &conn_of(const torque_layer *layer) noexcept {
 bool set_up() noexcept;
 // A BIO whose bytes are the connection's: null, no memory.
 BIO *make_bio(Conn &c) noexcept;
-extern "C" int server_name(SSL *ssl, int *alert, void *arg);
-extern "C" int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *in,
-                               unsigned in_length, void *arg);
-extern "C" int new_session(SSL *ssl, SSL_SESSION *session);
-extern "C" int take_any(int ok, X509_STORE_CTX *store);
+extern "C" int torque_tls_on_server_name(SSL *ssl, int *alert, void *arg);
+extern "C" int torque_tls_on_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length,
+                                      const unsigned char *in, unsigned in_length, void *arg);
+extern "C" int torque_tls_on_session(SSL *ssl, SSL_SESSION *session);
+extern "C" int torque_tls_take_any(int ok, X509_STORE_CTX *store);
 
 // The thread's queue of errors into its detail, and away. Answer err, which it explains.
 torque_err explain(torque_err err, const char *more = nullptr) noexcept;

@@ -125,21 +125,22 @@ torque_err expand(struct torque_layer *layer, Layer &l, Flow &flow) noexcept {
 
 extern "C" {
 
-torque_err layer_open(struct torque_layer *, void *arg, void **ret_state) {
+static torque_err layer_open(struct torque_layer *, void *arg, void **ret_state) {
   auto *l = new (std::nothrow) Layer{static_cast<const Codec *>(arg)};
   if (!l) return TORQUE_ERR_RESOURCE;
   *ret_state = l;
   return TORQUE_ERR_NONE;
 }
 
-void layer_close(void *state) {
+static void layer_close(void *state) {
   Layer &l = layer_of(state);
   end_encoder(l);
   end_decoder(l);
   delete &l;
 }
 
-torque_err layer_receive(struct torque_layer *layer, void *state, const void *data, size_t length, size_t *ret_taken) {
+static torque_err layer_receive(struct torque_layer *layer, void *state, const void *data, size_t length,
+                                size_t *ret_taken) {
   Layer &l = layer_of(state);
   if (!expands(l)) {
     if (length) (void)torque_layer_up(layer, data, length);
@@ -151,32 +152,32 @@ torque_err layer_receive(struct torque_layer *layer, void *state, const void *da
   return err;
 }
 
-torque_err layer_send(struct torque_layer *layer, void *state, const void *data, size_t length) {
+static torque_err layer_send(struct torque_layer *layer, void *state, const void *data, size_t length) {
   Layer &l = layer_of(state);
   if (!compresses(l)) return torque_layer_down(layer, data, length);
   return encode(layer, l, Op::run, static_cast<const char *>(data), length);
 }
 
-torque_err layer_flush(struct torque_layer *layer, void *state) {
+static torque_err layer_flush(struct torque_layer *layer, void *state) {
   Layer &l = layer_of(state);
   const uint32_t how = l.codec->options.flush;
   if (!l.encoder || how == TORQUE_FLUSH_NONE) return TORQUE_ERR_NONE;
   return encode(layer, l, how == TORQUE_FLUSH_MEMBER ? Op::finish : Op::flush, nullptr, 0);
 }
 
-torque_err layer_end(struct torque_layer *layer, void *state) {
+static torque_err layer_end(struct torque_layer *layer, void *state) {
   Layer &l = layer_of(state);
   if (!compresses(l) || (l.made_any && !l.encoder)) return TORQUE_ERR_NONE;
   return encode(layer, l, Op::finish, nullptr, 0);
 }
 
-torque_err layer_ended(struct torque_layer *, void *state) {
+static torque_err layer_ended(struct torque_layer *, void *state) {
   const Layer &l = layer_of(state);
   if (!expands(l) || l.at == At::over || l.at == At::between) return TORQUE_ERR_NONE;
   return TORQUE_ERR_Z_TRUNCATED;
 }
 
-void layer_release(void *arg) { delete static_cast<Codec *>(arg); }
+static void layer_release(void *arg) { delete static_cast<Codec *>(arg); }
 
 }  // extern "C"
 
