@@ -175,10 +175,10 @@ bool wants_input(const Hold &h) noexcept { return may_tell(h) && (!h.s.kept || h
 
 bool wants_wire(const Hold &h) noexcept {
   if (h.is(kWireEnded) || h.is(kWriteOnly) || !h.is(kReadable)) return false;
-  const bool wanted_below = h.s.layers && (!layers_ready(h.s) || h.s.layers->held);
-  if (wanted_below || h.is(kClosing)) return wanted_below || h.is(kEndSent);
+  if (throws_away(h) || (h.s.layers && (!layers_ready(h.s) || h.s.layers->held))) return true;
   if (h.s.layers && h.s.layers->count && (h.s.layers->layer[0].flags & torque_layer::kStopped)) return false;
-  return wants_input(h);
+  // Two that close would wait for each other to read.
+  return h.is(kClosing) ? !h.is(kBroken) : wants_input(h);
 }
 
 bool tell_program(Hold &h, const char *data, size_t length) noexcept {

@@ -253,7 +253,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   if (h.over()) return false;
   if (h.is(kTimed)) mind_times(h, false);
   return (in == 0 && wants_wire(h)) || (out == 0 && h.is(kWritable) && can_send(s)) ||
-         (any_stopped(s) && (wants_input(h) || s.layers->held || !layers_ready(s))) ||
+         (any_stopped(s) && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) ||
          (h.is(kRetell) && s.kept && may_tell(h)) || h.is(kPushed) || may_advance(h);
 }
 

@@ -108,6 +108,26 @@ static void close_sends_everything(void **state) {
   assert_closed(p, 0);
 }
 
+/* Each waits for the other to read what it has sent. */
+static void both_close(void **state) {
+  struct fixture *f = *state;
+  struct party *p[2];
+  int fd[2];
+  torque_source s[2];
+  unsigned char *bytes = fixture_take(f, BIG);
+  fixture_pair(f, fd);
+  for (int i = 0; i < 2; i++) {
+    p[i] = party_new(f, party_take, NULL);
+    assert_int_equal(torque_stream_type_set_linger(p[i]->type, UINT64_MAX), 0);
+    assert_int_equal(torque_stream_new(f->ctx, fd[i], p[i]->type, p[i], &s[i]), 0);
+    fixture_disown(f, fd[i]);
+    assert_int_equal(torque_stream_write(s[i], bytes, BIG), 0);
+    assert_int_equal(torque_stream_close(s[i]), 0);
+  }
+  for (int i = 0; i < 2; i++) assert_int_equal(torque_source_start(s[i]), 0);
+  for (int i = 0; i < 2; i++) assert_closed(p[i], 0);
+}
+
 static void close_waits_no_longer_than_it_should(void **state) {
   struct fixture *f = *state;
   struct party *p = party_new(f, party_take, party_end);
@@ -345,6 +365,7 @@ int main(void) {
       ON_EVERY(without_an_end_callback_it_closes),
       ON_EVERY(shutdown_leaves_the_input),
       ON_EVERY(close_sends_everything),
+      ON_EVERY(both_close),
       ON_EVERY(close_waits_no_longer_than_it_should),
       ON_EVERY(close_without_linger),
       ON_EVERY(abort_resets),
