@@ -139,17 +139,25 @@ static void hundreds_out(void **state) {
   assert_sound(s);
 }
 
+/* By a relative path, of what is told by its absolute one. */
+static struct seen *see_as(struct fixture *f, const char *path, const char *absolute) {
+  struct seen *s = seen_new(f);
+  torque_source source;
+  assert_int_equal(seen_make(f, s, path, PATH_NAMES, 0, &source), 0);
+  snprintf(s->watched, sizeof s->watched, "%s", absolute);
+  assert_int_equal(torque_source_start(source), 0);
+  return s;
+}
+
 static void names_of_a_relative_path(void **state) {
   struct fixture *f = *state;
   const char *d = scratch(f);
   char before[PATH_MAX];
   assert_non_null(getcwd(before, sizeof before));
   assert_int_equal(chdir(d), 0);
-  struct seen *s = see(f, ".", PATH_NAMES, 0);
-  snprintf(s->watched, sizeof s->watched, "%s/.", d);
+  struct seen *s = see_as(f, ".", in(f, d, "."));
   make_folder("below");
-  struct seen *below = see(f, "below/", PATH_NAMES, 0);
-  snprintf(below->watched, sizeof below->watched, "%s/below/", d);
+  struct seen *below = see_as(f, "below/", in(f, d, "below/"));
   assert_int_equal(chdir(before), 0); /* it counts from where it was given */
   make_file(in(f, d, "below/a"));
   assert_page(f, s, "created below/\n");
