@@ -105,7 +105,7 @@ static void renew(struct market *m, uint32_t i) {
 static void *meddle(void *arg) {
   struct market *m = arg;
   static const char zeros[30000];
-  uint64_t seed = m->seed += 7919;
+  uint64_t seed = atomic_fetch_add(&m->seed, 7919) + 7919;
   for (uint32_t i = 0; i < ROUNDS && !m->f->quit; i++) {
     const uint64_t x = next_random(&seed);
     const uint32_t where = (uint32_t)(x % PLACES);
