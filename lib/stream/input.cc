@@ -236,6 +236,11 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     }
     any = true;
     if (n == 0) {
+      // A reset that output met first. (One behind the peer's end is EPIPE, and that end is one.)
+      if (h.is(kBroken) && s.error == TORQUE_ERR_SYSCALL + ECONNRESET) {
+        over(h, s.error);
+        return true;
+      }
       h.set(kWireEnded);
       h.clear(kReadable);
       break;

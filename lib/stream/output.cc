@@ -32,7 +32,7 @@ void added(Hold &h, uint64_t n) noexcept {
 // The descriptor takes no more: what can still be read is told first.
 void broken(Hold &h, torque_err err) noexcept {
   h.s.error = err;
-  h.set(kBroken);
+  h.set(kBroken | kReadable);  // the kernel may not have told yet what came before
   drop_output(h);
 }
 

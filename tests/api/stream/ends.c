@@ -197,6 +197,30 @@ static void peer_resets(void **state) {
   assert_closed(p, TORQUE_ERR_SYSCALL + ECONNRESET);
 }
 
+/* After every byte of an exchange, with output on its way or not: what came is told, and the reset once. */
+static void peer_resets_at_every_byte(void **state) {
+  struct fixture *f = *state;
+  for (uint64_t n = 0; n < 200; n++) {
+    struct party *p = party_new(f, party_take, party_end);
+    int fd[2];
+    fixture_tcp(f, fd);
+    const torque_source s = party_add(p, fd[1]);
+    if (n % 2) assert_int_equal(torque_stream_write(s, "something", 9), 0);
+    if (n % 3 == 0) AWAIT(f, p->opened);
+    if (n) assert_int_equal(pattern_put(fd[0], 0, n / 2), n / 2);
+    if (n % 5 == 0) fixture_settle(f);
+    reset_by(fd[0]);
+    fixture_close(f, fd[0]);
+    AWAIT(f, p->closed);
+    assert_int_equal(p->in, n / 2);
+    assert_int_equal(p->ended, 0);
+    assert_int_equal(p->closed, 1);
+    assert_true(p->err == TORQUE_ERR_SYSCALL + ECONNRESET || (n % 2 && p->err == TORQUE_ERR_SYSCALL + EPIPE));
+    assert_int_equal(p->strange, 0);
+    party_free(p);
+  }
+}
+
 /* An output that meets the reset first still lets the input be told. */
 static void output_breaks_but_input_is_there(void **state) {
   struct fixture *f = *state;
@@ -370,6 +394,7 @@ int main(void) {
       ON_EVERY(close_without_linger),
       ON_EVERY(abort_resets),
       ON_EVERY(peer_resets),
+      ON_EVERY(peer_resets_at_every_byte),
       ON_EVERY(output_breaks_but_input_is_there),
       ON_EVERY(from_the_data_callback),
       ON_EVERY(from_the_open_callback),
