@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "codec.hh"
+#include "part.hh"
 
 #if TORQUE_HAVE_BZIP2
 
 #include <bzlib.h>
-
-#include <algorithm>
-#include <climits>
 
 namespace torque_z {
 
@@ -16,33 +14,6 @@ constexpr int kLevel = 9;
 constexpr int kQuiet = 0;
 constexpr int kWorkDefault = 0;
 constexpr int kFast = 0;  // and not small
-
-// libbz2 counts in unsigned int, and reads through a pointer that is not const.
-class Part {
- public:
-  Part(bz_stream &z, Flow &flow) noexcept : z_(z), flow_(flow) {
-    in_ = static_cast<unsigned>(std::min<size_t>(flow.in_left, UINT_MAX));
-    out_ = static_cast<unsigned>(std::min<size_t>(flow.out_left, UINT_MAX));
-    z.next_in = const_cast<char *>(flow.in);
-    z.avail_in = in_;
-    z.next_out = flow.out;
-    z.avail_out = out_;
-  }
-  ~Part() {
-    flow_.in += in_ - z_.avail_in;
-    flow_.in_left -= in_ - z_.avail_in;
-    flow_.out += out_ - z_.avail_out;
-    flow_.out_left -= out_ - z_.avail_out;
-  }
-  Part(const Part &) = delete;
-  Part &operator=(const Part &) = delete;
-
- private:
-  bz_stream &z_;
-  Flow &flow_;
-  unsigned in_;
-  unsigned out_;
-};
 
 class Compressor final : public Encoder {
  public:

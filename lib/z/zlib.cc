@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "codec.hh"
+#include "part.hh"
 
 #if TORQUE_HAVE_ZLIB
 
 #define ZLIB_CONST
 #include <zlib.h>
 
-#include <algorithm>
 #include <climits>
 
 namespace torque_z {
@@ -16,33 +16,6 @@ namespace {
 constexpr int kMemoryLevel = 8;
 constexpr uint32_t kWindowMin = 9;
 constexpr uint32_t kWindowMax = 15;
-
-// zlib counts in unsigned int.
-class Part {
- public:
-  Part(z_stream &z, Flow &flow) noexcept : z_(z), flow_(flow) {
-    in_ = static_cast<uInt>(std::min<size_t>(flow.in_left, UINT_MAX));
-    out_ = static_cast<uInt>(std::min<size_t>(flow.out_left, UINT_MAX));
-    z.next_in = reinterpret_cast<const Bytef *>(flow.in);
-    z.avail_in = in_;
-    z.next_out = reinterpret_cast<Bytef *>(flow.out);
-    z.avail_out = out_;
-  }
-  ~Part() {
-    flow_.in += in_ - z_.avail_in;
-    flow_.in_left -= in_ - z_.avail_in;
-    flow_.out += out_ - z_.avail_out;
-    flow_.out_left -= out_ - z_.avail_out;
-  }
-  Part(const Part &) = delete;
-  Part &operator=(const Part &) = delete;
-
- private:
-  z_stream &z_;
-  Flow &flow_;
-  uInt in_;
-  uInt out_;
-};
 
 const Bytef *dictionary_of(const Options &options) noexcept {
   return static_cast<const Bytef *>(options.dictionary.data());
