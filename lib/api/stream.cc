@@ -137,8 +137,18 @@ static void door_close(torque_source, int32_t, void *arg) {
 
 }  // extern "C"
 
-bool listens(const torque_ctx *ctx, const torque_stream_type *type, const torque_source *ret) noexcept {
+bool is_complete(const torque_ctx *ctx, const torque_stream_type *type, const torque_source *ret) noexcept {
   return ctx && type && ret;
+}
+
+// In state NEW, of a descriptor that is still the caller's.
+torque_err make_of_descriptor(torque_ctx *ctx, int fd, torque_stream_type *type, void *arg, const torque_source *ret,
+                              Slot **ret_slot) noexcept {
+  if (fd < 0 || !is_complete(ctx, type, ret)) return TORQUE_ERR_INVAL;
+  if (fd >= Descriptors::kEnd) return TORQUE_ERR_SYSCALL + EBADF;
+  uint32_t flags;
+  if (const torque_err err = look_at_descriptor(fd, &flags)) return err;
+  return make_stream(ctx->core, fd, *type, arg, flags, ret_slot);
 }
 
 }  // namespace
@@ -147,12 +157,8 @@ extern "C" {
 
 torque_err torque_stream_new(struct torque_ctx *ctx, int32_t fd, struct torque_stream_type *type, void *arg,
                              torque_source *ret_stream) {
-  if (fd < 0 || !listens(ctx, type, ret_stream)) return TORQUE_ERR_INVAL;
-  if (fd >= Descriptors::kEnd) return TORQUE_ERR_SYSCALL + EBADF;
-  uint32_t flags;
-  if (const torque_err err = look_at_descriptor(fd, &flags)) return err;
   Slot *slot;
-  if (const torque_err err = make_stream(ctx->core, fd, *type, arg, flags, &slot)) return err;
+  if (const torque_err err = make_of_descriptor(ctx, fd, type, arg, ret_stream, &slot)) return err;
   stream_of(*slot).flags &= ~kQuiet;
   adopt_descriptor(*slot);
   *ret_stream = handle_of(*slot);
@@ -161,18 +167,14 @@ torque_err torque_stream_new(struct torque_ctx *ctx, int32_t fd, struct torque_s
 
 torque_err torque_stream_add(struct torque_ctx *ctx, int32_t fd, struct torque_stream_type *type, void *arg,
                              torque_source *ret_stream) {
-  if (fd < 0 || !listens(ctx, type, ret_stream)) return TORQUE_ERR_INVAL;
-  if (fd >= Descriptors::kEnd) return TORQUE_ERR_SYSCALL + EBADF;
-  uint32_t flags;
-  if (const torque_err err = look_at_descriptor(fd, &flags)) return err;
   Slot *slot;
-  if (const torque_err err = make_stream(ctx->core, fd, *type, arg, flags, &slot)) return err;
+  if (const torque_err err = make_of_descriptor(ctx, fd, type, arg, ret_stream, &slot)) return err;
   return start_or_undo(handle_of(*slot), ret_stream);
 }
 
 torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint32_t addrlen,
                                  struct torque_stream_type *type, void *arg, torque_source *ret_stream) {
-  if (!listens(ctx, type, ret_stream) || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage)) {
+  if (!is_complete(ctx, type, ret_stream) || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage)) {
     return TORQUE_ERR_INVAL;
   }
   const auto *address = static_cast<const sockaddr *>(addr);
@@ -194,7 +196,7 @@ torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint3
 torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                                 uint32_t policy, struct torque_stream_type *type, void *arg,
                                 torque_source *ret_listener) {
-  if (!listens(ctx, type, ret_listener)) return TORQUE_ERR_INVAL;
+  if (!is_complete(ctx, type, ret_listener)) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   auto *d = ctx->core.alloc.make<Door>(Door{ctx, type, arg});
   if (!d) return TORQUE_ERR_RESOURCE;

@@ -27,8 +27,6 @@ void close_layer(Layer &l) noexcept {
   unref(l.type);
 }
 
-Layers *make_layers(const Alloc &alloc) noexcept { return alloc.make<Layers>(); }
-
 bool receive(Hold &h, Layer &l, const char *data, size_t length) noexcept {
   if (l.kept) {
     if (!keep(h, &l.kept, data, length)) {
@@ -126,7 +124,7 @@ void flush_layers(Hold &h) noexcept {
 }
 
 torque_err open_layers(Context &context, Stream &s) noexcept {
-  s.layers = make_layers(context.alloc);
+  s.layers = context.alloc.make<Layers>();
   if (!s.layers) return TORQUE_ERR_RESOURCE;
   for (uint32_t i = 0; i < s.type->layer_count; ++i) {
     s.layers->count = i + 1;
@@ -154,7 +152,7 @@ torque_err push_layer(Hold &h, LayerType &type) noexcept {
     if (h.over()) return TORQUE_ERR_STALE;
     if (!s.layers->plain.empty()) return TORQUE_ERR_STATE;
   } else {
-    s.layers = make_layers(h.context().alloc);
+    s.layers = h.context().alloc.make<Layers>();
     if (!s.layers) return TORQUE_ERR_RESOURCE;
   }
   Layer &l = s.layers->layer[s.layers->count];
