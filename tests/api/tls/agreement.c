@@ -393,12 +393,6 @@ static void megabytes_both_ways(void **state) {
   pair_free(&pair);
 }
 
-static int down(void **state) {
-  (void)state;
-  certificates_free();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON(live, versions_and_what_is_known),
@@ -420,5 +414,5 @@ int main(void) {
       ON(synthetic, megabytes_both_ways),
       ON(driven, megabytes_both_ways),
   };
-  return cmocka_run_group_tests(tests, NULL, down);
+  return cmocka_run_group_tests(tests, NULL, certificates_down);
 }

@@ -280,12 +280,6 @@ static void a_handshake_that_never_comes(void **state) {
   party_free(p);
 }
 
-static int down(void **state) {
-  (void)state;
-  certificates_free();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON(driven, the_end_at_every_byte_of_a_handshake),
@@ -304,5 +298,5 @@ int main(void) {
       ON_EVERY(a_reset),
       ON_EVERY(a_handshake_that_never_comes),
   };
-  return cmocka_run_group_tests(tests, NULL, down);
+  return cmocka_run_group_tests(tests, NULL, certificates_down);
 }

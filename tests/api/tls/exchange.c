@@ -383,12 +383,6 @@ static void a_program_that_takes_nothing(void **state) {
   part(f, &m);
 }
 
-static int down(void **state) {
-  (void)state;
-  certificates_free();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(small_messages),
@@ -411,5 +405,5 @@ int main(void) {
       ON_EVERY(a_reader_that_starts_late),
       ON_EVERY(a_program_that_takes_nothing),
   };
-  return cmocka_run_group_tests(tests, NULL, down);
+  return cmocka_run_group_tests(tests, NULL, certificates_down);
 }

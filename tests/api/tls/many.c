@@ -219,12 +219,6 @@ static void an_idle_connection_is_small(void **state) {
   party_free(s);
 }
 
-static int down(void **state) {
-  (void)state;
-  certificates_free();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON(live, a_thousand_handshakes_at_once),
@@ -236,5 +230,5 @@ int main(void) {
       ON(driven, the_context_stops),
       ON(driven, an_idle_connection_is_small),
   };
-  return cmocka_run_group_tests(tests, NULL, down);
+  return cmocka_run_group_tests(tests, NULL, certificates_down);
 }

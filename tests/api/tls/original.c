@@ -227,12 +227,6 @@ static void a_client_without_certificate(void **state) {
   SSL_CTX_free(client);
 }
 
-static int down(void **state) {
-  (void)state;
-  certificates_free();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON(live, an_echo_server),
@@ -246,5 +240,5 @@ int main(void) {
       ON(live, a_client_without_certificate),
       ON(driven, a_client_without_certificate),
   };
-  return cmocka_run_group_tests(tests, NULL, down);
+  return cmocka_run_group_tests(tests, NULL, certificates_down);
 }

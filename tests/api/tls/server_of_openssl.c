@@ -114,12 +114,6 @@ static void unknown_issuer(void **state) {
   party_free(p);
 }
 
-static int down(void **state) {
-  (void)state;
-  certificates_free();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON(live, both_versions),
@@ -127,5 +121,5 @@ int main(void) {
       ON(live, unknown_issuer),
       ON(driven, unknown_issuer),
   };
-  return cmocka_run_group_tests(tests, NULL, down);
+  return cmocka_run_group_tests(tests, NULL, certificates_down);
 }

@@ -44,6 +44,7 @@ struct certificates {
 };
 static inline const struct certificates *certificates(void);
 static inline void certificates_free(void);
+static inline int certificates_down(void **state); /* the same, as a group's teardown */
 
 /* In a folder that is removed by certificates_free(): the file of an identity's chain (key 0) or key (1). */
 static inline const char *identity_file(const struct identity *id, int key);
@@ -188,6 +189,12 @@ static inline void certificates_free(void) {
   while (certificate_file_count) unlink(certificate_files[--certificate_file_count]);
   rmdir(certificate_folder);
   certificates_made = 0;
+}
+
+static inline int certificates_down(void **state) {
+  (void)state;
+  certificates_free();
+  return 0;
 }
 
 static inline const char *identity_file(const struct identity *id, int key) {

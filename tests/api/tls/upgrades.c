@@ -256,12 +256,6 @@ static void among_other_layers(void **state) {
   for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) stacked(*state, orders[i]);
 }
 
-static int down(void **state) {
-  (void)state;
-  certificates_free();
-  return 0;
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(upgraded),
@@ -271,5 +265,5 @@ int main(void) {
       ON(synthetic, among_other_layers),
       ON(driven, among_other_layers),
   };
-  return cmocka_run_group_tests(tests, NULL, down);
+  return cmocka_run_group_tests(tests, NULL, certificates_down);
 }
