@@ -34,11 +34,13 @@ torque_err torque_config_set_aio(struct torque_config *config, uint32_t backend)
 }
 
 uint32_t torque_aio_backend(const struct torque_ctx *ctx) {
-  return ctx && ctx->files.in_use() ? TORQUE_AIO_URING : TORQUE_AIO_THREADS;
+  const Visit visit;
+  return check_lives(ctx) == TORQUE_ERR_NONE && ctx->files.in_use() ? TORQUE_AIO_URING : TORQUE_AIO_THREADS;
 }
 
 torque_err torque_aio_new(struct torque_ctx *ctx, uint32_t operation, int32_t fd, void *buffer, size_t size,
                           uint64_t offset, torque_aio_fn *fn, void *arg, torque_source *ret_op) {
+  const Visit visit;
   const bool sync = operation == TORQUE_AIO_FSYNC || operation == TORQUE_AIO_FDATASYNC;
   if (operation > TORQUE_AIO_FDATASYNC || fd < 0 || !fn || !ret_op) return TORQUE_ERR_INVAL;
   if (!sync && ((!buffer && size) || offset > INT64_MAX)) return TORQUE_ERR_INVAL;
@@ -60,33 +62,42 @@ torque_err torque_aio_new(struct torque_ctx *ctx, uint32_t operation, int32_t fd
 
 torque_err torque_aio_read(struct torque_ctx *ctx, int32_t fd, void *buffer, size_t size, uint64_t offset,
                            torque_aio_fn *fn, void *arg, torque_source *ret_op) {
+  const Visit visit;
   return start_new(ctx, TORQUE_AIO_READ, fd, buffer, size, offset, fn, arg, ret_op);
 }
 
 torque_err torque_aio_write(struct torque_ctx *ctx, int32_t fd, const void *buffer, size_t size, uint64_t offset,
                             torque_aio_fn *fn, void *arg, torque_source *ret_op) {
+  const Visit visit;
   return start_new(ctx, TORQUE_AIO_WRITE, fd, buffer, size, offset, fn, arg, ret_op);
 }
 
 torque_err torque_aio_readv(struct torque_ctx *ctx, int32_t fd, const struct iovec *buffers, uint32_t count,
                             uint64_t offset, torque_aio_fn *fn, void *arg, torque_source *ret_op) {
+  const Visit visit;
   return start_new(ctx, TORQUE_AIO_READV, fd, buffers, count, offset, fn, arg, ret_op);
 }
 
 torque_err torque_aio_writev(struct torque_ctx *ctx, int32_t fd, const struct iovec *buffers, uint32_t count,
                              uint64_t offset, torque_aio_fn *fn, void *arg, torque_source *ret_op) {
+  const Visit visit;
   return start_new(ctx, TORQUE_AIO_WRITEV, fd, buffers, count, offset, fn, arg, ret_op);
 }
 
 torque_err torque_aio_fsync(struct torque_ctx *ctx, int32_t fd, torque_aio_fn *fn, void *arg, torque_source *ret_op) {
+  const Visit visit;
   return start_new(ctx, TORQUE_AIO_FSYNC, fd, nullptr, 0, 0, fn, arg, ret_op);
 }
 
 torque_err torque_aio_fdatasync(struct torque_ctx *ctx, int32_t fd, torque_aio_fn *fn, void *arg,
                                 torque_source *ret_op) {
+  const Visit visit;
   return start_new(ctx, TORQUE_AIO_FDATASYNC, fd, nullptr, 0, 0, fn, arg, ret_op);
 }
 
-torque_err torque_aio_cancel(torque_source op) { return cancel_job(op, true); }
+torque_err torque_aio_cancel(torque_source op) {
+  const Visit visit;
+  return cancel_job(op, true);
+}
 
 }  // extern "C"

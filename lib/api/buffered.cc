@@ -144,9 +144,9 @@ torque_err add(torque_ctx *ctx, int fd, const sockaddr *addr, socklen_t addrlen,
   return err;
 }
 
-torque_err check_arguments(const torque_ctx *ctx, int fd, libtorquebrcb rx, libtorquebwcb tx) noexcept {
+torque_err check_arguments(torque_ctx *ctx, int fd, libtorquebrcb rx, libtorquebwcb tx) noexcept {
   if (!ctx || fd < 0 || (!rx && !tx)) return TORQUE_ERR_INVAL;
-  return fd < Descriptors::kEnd ? TORQUE_ERR_NONE : TORQUE_ERR_SYSCALL + EBADF;
+  return fd < Descriptors::kEnd ? check(ctx) : TORQUE_ERR_SYSCALL + EBADF;
 }
 
 }  // namespace
@@ -172,12 +172,14 @@ int torque_rxbuf_call(int fd, libtorquebrcb fn, void *state, const void *data, s
 }
 
 torque_err torque_addfd(struct torque_ctx *ctx, int fd, libtorquebrcb rx, libtorquebwcb tx, void *state) {
+  const Visit visit;
   const torque_err err = check_arguments(ctx, fd, rx, tx);
   return err ? err : add(ctx, fd, nullptr, 0, {ctx->core, rx, tx, state});
 }
 
 torque_err torque_addconnector(struct torque_ctx *ctx, int fd, const struct sockaddr *addr, socklen_t addrlen,
                                libtorquebrcb rx, libtorquebwcb tx, void *state) {
+  const Visit visit;
   if (!addr) return TORQUE_ERR_INVAL;
   const torque_err err = check_arguments(ctx, fd, rx, tx);
   return err ? err : add(ctx, fd, addr, addrlen, {ctx->core, rx, tx, state});

@@ -10,6 +10,7 @@ extern "C" {
 
 torque_err torque_child_new(struct torque_ctx *ctx, int32_t pid, uint32_t flags, torque_child_fn *fn, void *arg,
                             torque_source *ret_source) {
+  const Visit visit;
   if (pid <= 0 || (flags & ~uint32_t{TORQUE_CHILD_NOREAP | TORQUE_CHILD_FOREIGN}) || !fn || !ret_source) {
     return TORQUE_ERR_INVAL;
   }
@@ -30,6 +31,7 @@ torque_err torque_child_new(struct torque_ctx *ctx, int32_t pid, uint32_t flags,
 
 torque_err torque_child_add(struct torque_ctx *ctx, int32_t pid, uint32_t flags, torque_child_fn *fn, void *arg,
                             torque_source *ret_source) {
+  const Visit visit;
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   const torque_err err = torque_child_new(ctx, pid, flags, fn, arg, &source);

@@ -17,7 +17,7 @@ torque_err with(torque_source condition, F f) noexcept {
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
   if (!hold(condition, &v)) return TORQUE_ERR_STALE;
   const torque_err err = f(v);
-  drop(*v.slot);
+  let_go(*v.slot);
   return err;
 }
 
@@ -26,12 +26,14 @@ torque_err with(torque_source condition, F f) noexcept {
 extern "C" {
 
 torque_err torque_condition_new(struct torque_ctx *ctx, uint32_t flags, torque_source *ret_condition) {
+  const Visit visit;
   if (!ret_condition || (flags & ~uint32_t{TORQUE_CONDITION_COUNTING})) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   return make_condition(ctx->core, flags & TORQUE_CONDITION_COUNTING, ret_condition);
 }
 
 torque_err torque_condition_signal(torque_source condition) {
+  const Visit visit;
   return with(condition, [](const Seen &v) {
     point_of(*v.slot).signal();
     return torque_err{TORQUE_ERR_NONE};
@@ -39,6 +41,7 @@ torque_err torque_condition_signal(torque_source condition) {
 }
 
 torque_err torque_condition_broadcast(torque_source condition) {
+  const Visit visit;
   return with(condition, [](const Seen &v) {
     point_of(*v.slot).broadcast();
     return torque_err{TORQUE_ERR_NONE};
@@ -46,17 +49,20 @@ torque_err torque_condition_broadcast(torque_source condition) {
 }
 
 torque_err torque_condition_wait(torque_source condition, pthread_mutex_t *mutex, uint64_t timeout_ns) {
+  const Visit visit;
   return wait_for_condition(condition, mutex, timeout_ns);
 }
 
 torque_err torque_condition_add_new(torque_source condition, torque_condition_fn *fn, void *arg,
                                     torque_source *ret_source) {
+  const Visit visit;
   if (!fn || !ret_source) return TORQUE_ERR_INVAL;
   return with(condition, [&](const Seen &v) { return make_waiter(v, fn, arg, ret_source); });
 }
 
 torque_err torque_condition_add(torque_source condition, torque_condition_fn *fn, void *arg,
                                 torque_source *ret_source) {
+  const Visit visit;
   torque_source source;
   if (!ret_source) return TORQUE_ERR_INVAL;
   const torque_err err = torque_condition_add_new(condition, fn, arg, &source);

@@ -61,13 +61,9 @@ torque_err start_team(Context &core) noexcept {
   return err;
 }
 
-void free_ctx(torque_ctx *ctx) noexcept {
-  const Alloc alloc = ctx->core.alloc;
-  alloc.destroy(ctx);
-}
-
+// Within one of its callbacks, jobs or finalizers. Looks at what is this thread's only: the context may have gone.
 bool inside(const torque_ctx *ctx) noexcept {
-  if (Helpers::inside(&ctx->core)) return true;
+  if (Helpers::inside(&ctx->core) || finishing_in(ctx->core)) return true;
   for (Turn *t = current_turn(); t; t = t->outer) {
     if (t->context.handle == ctx) return true;
   }
@@ -89,7 +85,8 @@ void wind_up(torque_ctx &ctx) noexcept {
     item.fn(item.arg);
     return true;
   };
-  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).posted.close();
+  Context &core = ctx.core;
+  for (uint32_t i = 0; i < core.domain_count(); ++i) core.domain(i).posted.close();
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) {
     while (ctx.core.domain(i).posted.run_batch(false, run)) {
     }
@@ -102,43 +99,86 @@ void wind_up(torque_ctx &ctx) noexcept {
       if (look(handle, &v) && (v.kind == Kind::strand) == strands) retire(handle, TORQUE_END_STOPPED);
     });
   }
+  for (uint32_t i = 0; i < core.domain_count(); ++i) finish_left(core.domain(i), UINT32_MAX);
   set_current_turn(outer);
 }
 
-// They have been woken, and are about to leave.
-void wait_for_visitors(Context &core) noexcept {
-  while (core.visitors.load(std::memory_order_acquire) != 0) sched_yield();
+bool any_source(Context &core) noexcept {
+  for (uint32_t i = 0; i < core.domain_count(); ++i) {
+    if (core.domain(i).slots.live() != 0) return true;
+  }
+  return false;
 }
 
-// Requires: this thread has set ctx.ending.
+// Until no source is left: other threads may be in calls that look at one, in the finalizer of one that they have removed,
+// or about to return from waiting for a condition.
+void end_sources(torque_ctx &ctx) noexcept {
+  for (uint32_t tries = 0;; ++tries) {
+    wind_up(ctx);
+    if (!any_source(ctx.core)) return;
+    if (ctx.core.has_orphans()) {
+      wait_for_visits();
+      finish_orphans(ctx.core);
+    }
+    const timespec pause{0, 100000};
+    if (tries < 64) ::sched_yield();
+    else ::nanosleep(&pause, nullptr);
+  }
+}
+
+// After this no call finds anything of it, and those that have found something are over.
+void vanish(torque_ctx &ctx) noexcept {
+  room_of(&ctx).lives.store(false, std::memory_order_seq_cst);
+  for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).slots.withdraw();
+  {
+    Lock lock(Registry::lock());
+    Registry::remove(ctx);
+    Registry::changed().notify_all();
+    while (ctx.blocked > 0) Registry::changed().wait(Registry::lock());
+  }
+  wait_for_visits();
+}
+
+void free_ctx(torque_ctx &ctx) noexcept {
+  Room &room = room_of(&ctx);
+  ctx.~torque_ctx();
+  Registry::bury(room);
+}
+
+// Requires: this thread has set ctx.ending, and is the runner if it is driven.
 void end(torque_ctx *ctx) noexcept {
   if (!ctx->core.foreign()) {
     announce_stop(*ctx);
+    wait_for_visits();  // from here on nobody starts its threads or adds a source
     ctx->team.join();
     ctx->watchdog.stop();
     ctx->helpers.stop();
     ctx->files.each([](Files &f) { f.stop(); });
-    wind_up(*ctx);
-    wait_for_visitors(ctx->core);
+    end_sources(*ctx);
   } else {
     free_attachment_in_child(ctx->core);
     free_jobs_of_parent(ctx->core);
   }
-  {
-    Lock lock(Registry::lock());
-    Registry::remove(*ctx);
-    Registry::changed().notify_all();
-    while (ctx->blocked > 0) Registry::changed().wait(Registry::lock());
-  }
-  free_ctx(ctx);
+  vanish(*ctx);
+  free_ctx(*ctx);
+}
+
+// Requires: the registry's lock.
+torque_err registered(const torque_ctx *ctx) noexcept {
+  if (Registry::has(ctx)) return TORQUE_ERR_NONE;
+  return Registry::has_had(ctx) ? TORQUE_ERR_STOPPED : TORQUE_ERR_INVAL;
 }
 
 // The right to end it; false: somebody else has that, and has done it when this returns.
 bool claim_end(torque_ctx *ctx, torque_err *err) noexcept {
   Lock lock(Registry::lock());
-  *err = TORQUE_ERR_INVAL;
-  if (!Registry::has(ctx)) return false;
-  *err = TORQUE_ERR_NONE;
+  *err = registered(ctx);
+  if (*err) return false;
+  if (!ctx->ending && ctx->core.options.driven && !ctx->core.foreign()) {
+    pid_t nobody = 0;  // from here on nobody runs it: see enter() in run.cc
+    if (!ctx->runner.compare_exchange_strong(nobody, this_thread(), std::memory_order_acquire)) *err = TORQUE_ERR_BUSY;
+    if (*err) return false;
+  }
   if (!ctx->ending) return ctx->ending = true;
   const uint64_t serial = ctx->serial;
   while (Registry::has(ctx) && ctx->serial == serial) Registry::changed().wait(Registry::lock());
@@ -167,20 +207,22 @@ torque_err torque_ctx_new(const struct torque_config *config, struct torque_ctx 
   const torque_config defaults;
   if (!config) config = &defaults;
   if (const torque_err err = watch_forks()) return err;
-  void *p = config->alloc.get(sizeof(torque_ctx), alignof(torque_ctx));
-  if (!p) return TORQUE_ERR_RESOURCE;
-  auto *ctx = new (p) torque_ctx(*config);
+  Room *room = Registry::take_room();
+  if (!room) return TORQUE_ERR_RESOURCE;
+  auto *ctx = new (room->context()) torque_ctx(*config);
   ctx->core.handle = ctx;
   const bool driven = config->options.driven;
   if (!driven) ctx->core.start = start_team;
   torque_err err = driven ? open_driven(*ctx) : open_threaded(*ctx, config->topology);
   if (!err) err = ctx->files.open();
   if (err) {
-    free_ctx(ctx);
+    ctx->~torque_ctx();
+    Registry::give_room(*room);
     return err;
   }
   if (config->ignore_sigpipe) ignore_sigpipe();
   Registry::add(*ctx);
+  room->lives.store(true, std::memory_order_release);
   *ret_ctx = ctx;
   return TORQUE_ERR_NONE;
 }
@@ -193,7 +235,8 @@ struct torque_ctx *torque_init(torque_err *err) {
 }
 
 torque_err torque_start(struct torque_ctx *ctx) {
-  if (!ctx) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
   if (ctx->core.options.driven) return TORQUE_ERR_KIND;
   if (const torque_err err = ctx->core.usable()) return err;
   return ctx->core.ensure_started();
@@ -202,20 +245,14 @@ torque_err torque_start(struct torque_ctx *ctx) {
 torque_err torque_stop(struct torque_ctx *ctx) {
   if (!ctx) return TORQUE_ERR_INVAL;
   if (inside(ctx)) return TORQUE_ERR_DEADLOCK;
-  {
-    Lock lock(Registry::lock());
-    if (!Registry::has(ctx)) return TORQUE_ERR_INVAL;
-    if (ctx->core.options.driven && ctx->runner.load(std::memory_order_acquire) && !ctx->core.foreign()) {
-      return TORQUE_ERR_BUSY;
-    }
-  }
   torque_err err;
   if (claim_end(ctx, &err)) end(ctx);
   return err;
 }
 
 torque_err torque_stop_async(struct torque_ctx *ctx) {
-  if (!ctx) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
   if (ctx->core.foreign()) return TORQUE_ERR_FORKED;
   announce_stop(*ctx);
   return TORQUE_ERR_NONE;
@@ -228,7 +265,7 @@ torque_err torque_block(struct torque_ctx *ctx) {
   sigset_t term, before;
   {
     Lock lock(Registry::lock());
-    if (!Registry::has(ctx)) return TORQUE_ERR_INVAL;
+    if (const torque_err err = registered(ctx)) return err;
     if (ctx->core.options.driven) return TORQUE_ERR_KIND;
     if (ctx->core.foreign() && ctx->core.started.load(std::memory_order_acquire)) return TORQUE_ERR_FORKED;
     serial = ctx->serial;
@@ -281,7 +318,13 @@ int32_t torque_current_worker(void) {
   return t ? t->worker : -1;
 }
 
-uint32_t torque_ctx_workers(const struct torque_ctx *ctx) { return ctx ? ctx->team.size() : 0; }
-uint32_t torque_ctx_domains(const struct torque_ctx *ctx) { return ctx ? ctx->core.domain_count() : 0; }
+uint32_t torque_ctx_workers(const struct torque_ctx *ctx) {
+  const Visit visit;
+  return check_lives(ctx) ? 0 : ctx->team.size();
+}
+uint32_t torque_ctx_domains(const struct torque_ctx *ctx) {
+  const Visit visit;
+  return check_lives(ctx) ? 0 : ctx->core.domain_count();
+}
 
 }  // extern "C"

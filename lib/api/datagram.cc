@@ -35,7 +35,7 @@ torque_err change_setup(torque_source source, F change) noexcept {
   if (!setup) err = TORQUE_ERR_KIND;
   else if (word::state(v.word) != word::NEW) err = TORQUE_ERR_STATE;
   else change(*setup);
-  drop(*v.slot);
+  let_go(*v.slot);
   return err;
 }
 
@@ -58,7 +58,9 @@ extern "C" {
 
 torque_err torque_datagram_new(struct torque_ctx *ctx, int32_t fd, uint32_t flags, torque_datagram_fn *fn, void *arg,
                                torque_source *ret_source) {
-  if (!ctx || fd < 0 || (flags & ~kSocketFlags) || !fn || !ret_source) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (fd < 0 || (flags & ~kSocketFlags) || !fn || !ret_source) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
   Fd own;
   if (const torque_err err = duplicate(fd, &own)) return err;
   DatagramSetup setup;
@@ -75,6 +77,7 @@ torque_err torque_datagram_new(struct torque_ctx *ctx, int32_t fd, uint32_t flag
 
 torque_err torque_datagram_add(struct torque_ctx *ctx, int32_t fd, uint32_t flags, torque_datagram_fn *fn, void *arg,
                                torque_source *ret_source) {
+  const Visit visit;
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   const torque_err err = torque_datagram_new(ctx, fd, flags, fn, arg, &source);
@@ -83,10 +86,12 @@ torque_err torque_datagram_add(struct torque_ctx *ctx, int32_t fd, uint32_t flag
 
 torque_err torque_datagram_bind_new(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, uint32_t flags,
                                     torque_datagram_fn *fn, void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (!ctx || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage) || !fn || !ret_source ||
       (flags & ~(kSocketFlags | TORQUE_DATAGRAM_REUSEPORT))) {
     return TORQUE_ERR_INVAL;
   }
+  if (const torque_err err = check(ctx)) return err;
   DatagramSetup setup;
   setup.fn = fn;
   setup.arg = arg;
@@ -101,6 +106,7 @@ torque_err torque_datagram_bind_new(struct torque_ctx *ctx, const void *addr, ui
 
 torque_err torque_datagram_bind_add(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, uint32_t flags,
                                     torque_datagram_fn *fn, void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   const torque_err err = torque_datagram_bind_new(ctx, addr, addrlen, flags, fn, arg, &source);
@@ -108,16 +114,19 @@ torque_err torque_datagram_bind_add(struct torque_ctx *ctx, const void *addr, ui
 }
 
 torque_err torque_datagram_set_size(torque_source source, uint32_t size) {
+  const Visit visit;
   if (size == 0 || size > kSizeMax) return TORQUE_ERR_INVAL;
   return change_setup(source, [size](DatagramSetup &s) { s.size = size; });
 }
 
 torque_err torque_datagram_set_queue(torque_source source, uint64_t limit) {
+  const Visit visit;
   if (limit == 0) return TORQUE_ERR_INVAL;
   return change_setup(source, [limit](DatagramSetup &s) { s.limit = limit; });
 }
 
 torque_err torque_datagram_address(torque_source source, void *addr, uint32_t size, uint32_t *ret_addrlen) {
+  const Visit visit;
   if (!ret_addrlen || (size && !addr)) return TORQUE_ERR_INVAL;
   Seen v;
   if (const torque_err err = hold_port(source, &v)) return err;
@@ -125,7 +134,7 @@ torque_err torque_datagram_address(torque_source source, void *addr, uint32_t si
   socklen_t len = sizeof address;
   const int failed = ::getsockname(v.slot->fd.get(), reinterpret_cast<sockaddr *>(&address), &len);
   const torque_err err = failed ? last_error() : TORQUE_ERR_NONE;
-  drop(*v.slot);
+  let_go(*v.slot);
   if (err) return err;
   if (size) std::memcpy(addr, &address, std::min<size_t>(size, std::min<size_t>(len, sizeof address)));
   *ret_addrlen = len;
@@ -134,11 +143,13 @@ torque_err torque_datagram_address(torque_source source, void *addr, uint32_t si
 
 torque_err torque_datagram_send(torque_source source, const void *addr, uint32_t addrlen, const void *data,
                                 uint32_t size) {
+  const Visit visit;
   if ((addrlen && !addr) || addrlen > sizeof(sockaddr_storage) || (size && !data)) return TORQUE_ERR_INVAL;
   return send_datagram(source, addr, addrlen, data, size);
 }
 
 torque_err torque_datagram_queued(torque_source source, uint64_t *ret_bytes) {
+  const Visit visit;
   if (!ret_bytes) return TORQUE_ERR_INVAL;
   return bytes_waiting(source, ret_bytes);
 }

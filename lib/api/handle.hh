@@ -2,6 +2,9 @@
 // The opaque types of the public headers are the objects themselves.
 #pragma once
 
+#include <cstddef>
+
+#include "base/visit.hh"
 #include "libtorque/context.h"
 #include "source/files.hh"
 #include "source/source.hh"
@@ -66,9 +69,29 @@ struct torque_strand : torque::Strand {};
 
 namespace torque {
 
+// The memory of a context. What says that it lives stands before it and can be read for ever, so that a call with a
+// pointer to a context that has gone is told so. The memory is used again when kBuried more contexts have gone.
+struct Room {
+  std::atomic<bool> lives{false};  // store_release before the context is freed: pairs with lives(), in a visit
+  Room *next = nullptr;            // of those that have gone, the earlier first. Under the registry's lock
+  alignas(64) unsigned char body[sizeof(torque_ctx)];
+
+  torque_ctx *context() noexcept { return reinterpret_cast<torque_ctx *>(body); }
+};
+inline Room &room_of(const torque_ctx *ctx) noexcept {
+  return *reinterpret_cast<Room *>(reinterpret_cast<uintptr_t>(ctx) - offsetof(Room, body));
+}
+// Stays true until the visit is over.
+inline bool lives(const torque_ctx *ctx) noexcept { return room_of(ctx).lives.load(std::memory_order_acquire); }
+
 // All contexts of the process.
 class Registry {
  public:
+  static constexpr uint32_t kBuried = 256;
+  static Room *take_room() noexcept;           // null: no memory
+  static void give_room(Room &room) noexcept;  // its context was never seen
+  static void bury(Room &room) noexcept;       // its context has gone
+  static bool has_had(const torque_ctx *ctx) noexcept;  // and it has gone, not long ago. Under lock
   static void add(torque_ctx &ctx) noexcept;
   static Mutex &lock() noexcept;
   static bool has(const torque_ctx *ctx) noexcept;  // under lock
@@ -76,14 +99,14 @@ class Registry {
   static Condition &changed() noexcept;
 };
 
-// Every strand of a context.
+// Every strand of a context, while its runner cannot be finished.
 template <class F>
 void each_strand(torque_ctx &ctx, F f) noexcept {
   ctx.core.each_source([&](uint64_t handle) {
     Seen v;
-    if (look(handle, &v) && v.kind == Kind::strand && word::state(v.word) != word::NEW) {
-      f(*static_cast<Strand *>(ends(*v.slot).extra));
-    }
+    if (!look(handle, &v) || v.kind != Kind::strand || !hold(handle, &v)) return;
+    if (word::state(v.word) != word::NEW) f(*static_cast<Strand *>(ends(*v.slot).extra));
+    drop(*v.slot);
   });
 }
 
@@ -95,8 +118,15 @@ inline pid_t this_thread() noexcept { return thread_id ? thread_id : ask_thread_
 // Installs the fork handlers, once in a process.
 torque_err watch_forks() noexcept;
 
-// Common checks of the calls that take a context.
-inline torque_err check(torque_ctx *ctx) noexcept { return ctx ? ctx->core.usable() : TORQUE_ERR_INVAL; }
+// Common checks of the calls that take a context. Within a visit: what is found lives until that is over.
+inline torque_err check_lives(const torque_ctx *ctx) noexcept {
+  if (!ctx) return TORQUE_ERR_INVAL;
+  return lives(ctx) ? TORQUE_ERR_NONE : TORQUE_ERR_STOPPED;
+}
+inline torque_err check(torque_ctx *ctx) noexcept {
+  const torque_err err = check_lives(ctx);
+  return err ? err : ctx->core.usable();
+}
 
 // Starts a source of any kind that needs it.
 torque_err start_source(uint64_t handle) noexcept;
@@ -108,6 +138,7 @@ torque_err cancel_job(uint64_t handle, bool of_files) noexcept;
 // returns. On failure nothing is left of the source, and no finalizer runs.
 template <class Step>
 torque_err run_or_undo(torque_source source, torque_source *ret, Step step) noexcept {
+  const Visit visit;
   const torque_source before = *ret;
   *ret = source;
   const torque_err err = step();

@@ -22,12 +22,14 @@ torque_err torque_config_set_wait_hooks(struct torque_config *config, torque_hoo
 }
 
 torque_err torque_idle_new(struct torque_ctx *ctx, torque_idle_fn *fn, void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (!fn || !ret_source) return TORQUE_ERR_INVAL;
   const torque_err err = check(ctx);
   return err ? err : make_idle(ctx->core, fn, arg, ret_source);
 }
 
 torque_err torque_idle_add(struct torque_ctx *ctx, torque_idle_fn *fn, void *arg, torque_source *ret_source) {
+  const Visit visit;
   torque_source source;
   if (!ret_source) return TORQUE_ERR_INVAL;
   const torque_err err = torque_idle_new(ctx, fn, arg, &source);
@@ -35,6 +37,7 @@ torque_err torque_idle_add(struct torque_ctx *ctx, torque_idle_fn *fn, void *arg
 }
 
 torque_err torque_idle_set(torque_source source, int32_t active) {
+  const Visit visit;
   Seen v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::idle) return TORQUE_ERR_KIND;

@@ -14,6 +14,7 @@ namespace {
 
 torque_err make(torque_ctx *ctx, torque_accept_fn *fn, void *arg, uint32_t policy, Listener **ret,
                 torque_source *ret_source) noexcept {
+  if (const torque_err err = check(ctx)) return err;
   Slot *s;
   if (const torque_err err = create(ctx->core, Kind::listener, TORQUE_PLACE_DEFAULT, &s)) return err;
   Listener *l = make_listener(ctx->core, *s);
@@ -37,6 +38,7 @@ extern "C" {
 
 torque_err torque_listen_new(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                              uint32_t policy, torque_accept_fn *fn, void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (!ctx || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage) || backlog < 0 || !fn ||
       !ret_source || policy > TORQUE_LISTEN_REUSEPORT) {
     return TORQUE_ERR_INVAL;
@@ -53,6 +55,7 @@ torque_err torque_listen_new(struct torque_ctx *ctx, const void *addr, uint32_t 
 
 torque_err torque_listen_add(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                              uint32_t policy, torque_accept_fn *fn, void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   const torque_err err = torque_listen_new(ctx, addr, addrlen, backlog, policy, fn, arg, &source);
@@ -61,6 +64,7 @@ torque_err torque_listen_add(struct torque_ctx *ctx, const void *addr, uint32_t 
 
 torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn, void *arg,
                                 torque_source *ret_source) {
+  const Visit visit;
   if (!ctx || fd < 0 || !fn || !ret_source || policy > TORQUE_LISTEN_EXCLUSIVE) return TORQUE_ERR_INVAL;
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || (!(flags & O_NONBLOCK) && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)) return last_error();
@@ -74,6 +78,7 @@ torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t pol
 
 torque_err torque_listen_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn, void *arg,
                                 torque_source *ret_source) {
+  const Visit visit;
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   const torque_err err = torque_listen_fd_new(ctx, fd, policy, fn, arg, &source);
@@ -81,6 +86,7 @@ torque_err torque_listen_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t pol
 }
 
 torque_err torque_listen_address(torque_source listener, void *addr, uint32_t size, uint32_t *ret_addrlen) {
+  const Visit visit;
   Seen v;
   if (!ret_addrlen || (size && !addr)) return TORQUE_ERR_INVAL;
   if (!look(listener, &v)) return TORQUE_ERR_STALE;
@@ -93,7 +99,7 @@ torque_err torque_listen_address(torque_source listener, void *addr, uint32_t si
   socklen_t len = sizeof address;
   const int failed = ::getsockname(l->first_fd, reinterpret_cast<sockaddr *>(&address), &len);
   const torque_err err = failed ? last_error() : TORQUE_ERR_NONE;
-  drop(*v.slot);
+  let_go(*v.slot);
   if (err) return err;
   std::memcpy(addr, &address, std::min<size_t>(size, std::min<size_t>(len, sizeof address)));
   *ret_addrlen = len;

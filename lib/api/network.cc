@@ -15,9 +15,11 @@ extern "C" {
 
 torque_err torque_network_new(struct torque_ctx *ctx, uint32_t kinds, uint32_t flags, torque_network_fn *fn, void *arg,
                               torque_source *ret_source) {
+  const Visit visit;
   if (!ctx || kinds == 0 || (kinds & ~kKinds) || (flags & ~uint32_t{TORQUE_NETWORK_DUMP}) || !fn || !ret_source) {
     return TORQUE_ERR_INVAL;
   }
+  if (const torque_err err = check(ctx)) return err;
   Slot *s;
   if (const torque_err err = create(ctx->core, Kind::network, TORQUE_PLACE_DEFAULT, &s)) return err;
   s->fn = reinterpret_cast<Callback>(fn);
@@ -32,6 +34,7 @@ torque_err torque_network_new(struct torque_ctx *ctx, uint32_t kinds, uint32_t f
 
 torque_err torque_network_add(struct torque_ctx *ctx, uint32_t kinds, uint32_t flags, torque_network_fn *fn, void *arg,
                               torque_source *ret_source) {
+  const Visit visit;
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   const torque_err err = torque_network_new(ctx, kinds, flags, fn, arg, &source);

@@ -25,6 +25,7 @@ extern "C" {
 
 torque_err torque_offload_new(struct torque_ctx *ctx, torque_offload_fn *work, torque_offload_done_fn *done, void *arg,
                               torque_source *ret_job) {
+  const Visit visit;
   if (!work || !done || !ret_job) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   return make(ctx->core, static_cast<int32_t>(ctx->core.home().index), work, done, arg, ret_job);
@@ -32,6 +33,7 @@ torque_err torque_offload_new(struct torque_ctx *ctx, torque_offload_fn *work, t
 
 torque_err torque_offload(struct torque_ctx *ctx, torque_offload_fn *work, torque_offload_done_fn *done, void *arg,
                           torque_source *ret_job) {
+  const Visit visit;
   torque_source job, unwanted = 0;
   const torque_err err = torque_offload_new(ctx, work, done, arg, &job);
   return err ? err : start_or_undo(job, ret_job ? ret_job : &unwanted);
@@ -39,6 +41,7 @@ torque_err torque_offload(struct torque_ctx *ctx, torque_offload_fn *work, torqu
 
 torque_err torque_offload_source(torque_source source, torque_offload_fn *work, torque_offload_done_fn *done, void *arg,
                                  torque_source *ret_job) {
+  const Visit visit;
   if (!work || !done) return TORQUE_ERR_INVAL;
   Seen v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
@@ -47,10 +50,13 @@ torque_err torque_offload_source(torque_source source, torque_offload_fn *work, 
   torque_source job, unwanted = 0;
   torque_err err = make(v.domain->context, static_cast<int32_t>(v.domain->index), work, done, arg, &job);
   if (!err) err = torque_source_set_strand(job, static_cast<torque_strand *>(ends(*v.slot).strand.get()));
-  drop(*v.slot);
+  let_go(*v.slot);
   return err ? err : start_or_undo(job, ret_job ? ret_job : &unwanted);
 }
 
-torque_err torque_offload_cancel(torque_source job) { return cancel_job(job, false); }
+torque_err torque_offload_cancel(torque_source job) {
+  const Visit visit;
+  return cancel_job(job, false);
+}
 
 }  // extern "C"

@@ -117,6 +117,7 @@ torque_err connect_fd(int fd, const sockaddr *addr, socklen_t addrlen) noexcept 
 torque_err add_fd(torque_ctx *ctx, int fd, uint32_t flags, libtorquercb rx, libtorquewcb tx, void *state,
                   const sockaddr *addr, socklen_t addrlen) noexcept {
   if (!ctx || (!rx && !tx)) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
   Closure *c = make_closure(ctx, {ctx, rx, tx, nullptr, state, addr && tx});
   if (!c) return TORQUE_ERR_RESOURCE;
   const uint32_t events = (rx ? uint32_t{TORQUE_READ} : 0u) | (tx ? uint32_t{TORQUE_WRITE} : 0u);
@@ -134,20 +135,25 @@ torque_err add_fd(torque_ctx *ctx, int fd, uint32_t flags, libtorquercb rx, libt
 extern "C" {
 
 torque_err torque_addfd_unbuffered(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx, void *state) {
+  const Visit visit;
   return add_fd(ctx, fd, 0, rx, tx, state, nullptr, 0);
 }
 
 torque_err torque_addfd_concurrent(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx, void *state) {
+  const Visit visit;
   return add_fd(ctx, fd, TORQUE_CONCURRENT, rx, tx, state, nullptr, 0);
 }
 
 torque_err torque_addconnector_unbuffered(struct torque_ctx *ctx, int fd, const struct sockaddr *addr,
                                           socklen_t addrlen, libtorquercb rx, libtorquewcb tx, void *state) {
+  const Visit visit;
   return addr ? add_fd(ctx, fd, 0, rx, tx, state, addr, addrlen) : TORQUE_ERR_INVAL;
 }
 
 torque_err torque_addsignal(struct torque_ctx *ctx, const sigset_t *signals, libtorquercb rx, void *state) {
+  const Visit visit;
   if (!ctx || !signals || !rx || sigismember(signals, SIGTERM) == 1) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
   int32_t signos[64];
   uint32_t count = 0;
   for (int s = 1; s <= SIGRTMAX; ++s) {
@@ -161,9 +167,11 @@ torque_err torque_addsignal(struct torque_ctx *ctx, const sigset_t *signals, lib
 }
 
 torque_err torque_addpath(struct torque_ctx *ctx, const char *path, libtorquercb rx, void *state) {
+  const Visit visit;
   constexpr uint32_t kTold = TORQUE_PATH_CREATED | TORQUE_PATH_DELETED | TORQUE_PATH_MODIFIED | TORQUE_PATH_WRITTEN |
                              TORQUE_PATH_ATTRIBUTES | TORQUE_PATH_RENAMED | TORQUE_PATH_MOVED_IN | TORQUE_PATH_MOVED_OUT;
   if (!ctx || !path || !rx) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
   Closure *c = make_closure(ctx, {ctx, rx, nullptr, nullptr, state, false});
   if (!c) return TORQUE_ERR_RESOURCE;
   torque_source source = 0;
@@ -172,12 +180,14 @@ torque_err torque_addpath(struct torque_ctx *ctx, const char *path, libtorquercb
 }
 
 torque_err torque_addtimer(struct torque_ctx *ctx, const struct itimerspec *when, libtorquetimecb cb, void *state) {
+  const Visit visit;
   if (!ctx || !when || !cb) return TORQUE_ERR_INVAL;
   const auto valid = [](const timespec &t) { return t.tv_sec >= 0 && t.tv_nsec >= 0 && t.tv_nsec < 1000000000; };
   if (!valid(when->it_value) || !valid(when->it_interval)) return TORQUE_ERR_INVAL;
   const uint64_t period = to_ns(when->it_interval);
   const uint64_t first = to_ns(when->it_value) ? to_ns(when->it_value) : period;
   if (first == 0) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
   Closure *c = make_closure(ctx, {ctx, nullptr, nullptr, cb, state, false});
   if (!c) return TORQUE_ERR_RESOURCE;
   torque_source source = 0;

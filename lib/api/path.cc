@@ -20,9 +20,11 @@ extern "C" {
 
 torque_err torque_path_new(struct torque_ctx *ctx, const char *path, uint32_t mask, uint32_t flags, torque_path_fn *fn,
                            void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (!ctx || !path || !*path || mask == 0 || (mask & ~kEvents) || (flags & ~kFlags) || !fn || !ret_source) {
     return TORQUE_ERR_INVAL;
   }
+  if (const torque_err err = check(ctx)) return err;
   Slot *s;
   if (const torque_err err = create(ctx->core, Kind::path, TORQUE_PLACE_DEFAULT, &s)) return err;
   s->fn = reinterpret_cast<Callback>(fn);
@@ -37,6 +39,7 @@ torque_err torque_path_new(struct torque_ctx *ctx, const char *path, uint32_t ma
 
 torque_err torque_path_add(struct torque_ctx *ctx, const char *path, uint32_t mask, uint32_t flags, torque_path_fn *fn,
                            void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   const torque_err err = torque_path_new(ctx, path, mask, flags, fn, arg, &source);

@@ -20,18 +20,22 @@ torque_err post_to(Domain &d, torque_post_fn *fn, void *arg) noexcept {
 extern "C" {
 
 torque_err torque_post(struct torque_ctx *ctx, torque_post_fn *fn, void *arg) {
+  const Visit visit;
   if (!fn) return TORQUE_ERR_INVAL;
   const torque_err err = check(ctx);
   return err ? err : post_to(ctx->core.home(), fn, arg);
 }
 
 torque_err torque_post_domain(struct torque_ctx *ctx, uint32_t domain, torque_post_fn *fn, void *arg) {
-  if (!fn || !ctx || domain >= ctx->core.domain_count()) return TORQUE_ERR_INVAL;
-  const torque_err err = check(ctx);
+  const Visit visit;
+  if (!fn) return TORQUE_ERR_INVAL;
+  torque_err err = check(ctx);
+  if (!err && domain >= ctx->core.domain_count()) err = TORQUE_ERR_INVAL;
   return err ? err : post_to(ctx->core.domain(domain), fn, arg);
 }
 
 torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *arg) {
+  const Visit visit;
   Seen v;
   if (!fn) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
@@ -40,11 +44,12 @@ torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *ar
   Strand *strand = ends(*v.slot).strand.get();
   const torque_err err = strand ? torque_strand_post(static_cast<torque_strand *>(strand), fn, arg)
                                 : post_to(*v.domain, fn, arg);
-  drop(*v.slot);
+  let_go(*v.slot);
   return err;
 }
 
 torque_err torque_strand_new(struct torque_ctx *ctx, struct torque_strand **ret_strand) {
+  const Visit visit;
   if (!ret_strand) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   torque_err err;
@@ -54,13 +59,17 @@ torque_err torque_strand_new(struct torque_ctx *ctx, struct torque_strand **ret_
 }
 
 void torque_strand_free(struct torque_strand *strand) {
+  const Visit visit;
   if (strand) strand->unref();
 }
 
 torque_err torque_strand_post(struct torque_strand *strand, torque_post_fn *fn, void *arg) {
+  const Visit visit;
   if (!strand || !fn) return TORQUE_ERR_INVAL;
-  if (const torque_err err = strand->context().usable()) return err;
-  if (const torque_err err = strand->context().ensure_started()) return err;
+  Context *context = strand->context();
+  if (!context) return TORQUE_ERR_STOPPED;
+  if (const torque_err err = context->usable()) return err;
+  if (const torque_err err = context->ensure_started()) return err;
   return strand->post(fn, arg);
 }
 

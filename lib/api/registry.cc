@@ -17,6 +17,12 @@ constinit uint64_t serials = 0;             // under registry_lock
 constinit bool watching = false;            // under registry_lock
 constinit pid_t forking_thread = 0;         // under registry_lock
 
+// Rooms whose contexts have gone, in the order in which they went; under registry_lock.
+constinit Room *first_buried = nullptr;
+constinit Room *last_buried = nullptr;
+constinit uint32_t buried = 0;
+constinit Room *free_rooms = nullptr;  // of contexts that could not be made
+
 // Contexts that may live on in the child. Of the others only the memory is given back there: for that their data must be
 // whole, too, but nobody starts or stops their workers.
 bool survives(const torque_ctx &ctx) noexcept {
@@ -27,7 +33,7 @@ void lock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
   ctx.core.inodes.lock_for_fork().lock();
   ctx.core.descriptors.lock_all();
   each_strand(ctx, [](Strand &s) NO_THREAD_SAFETY_ANALYSIS {
-    if (!s.try_ref()) return;
+    s.ref();
     s.lock_for_fork().lock();
     s.locked_for_fork = true;
   });
@@ -64,9 +70,11 @@ void before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
   directory_lock().lock();
   spawn_mask_lock_for_fork().lock();
   lock_waiters_for_fork();
+  lock_visits_for_fork();
 }
 
 void release(bool child) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  unlock_visits_after_fork(child);
   unlock_waiters_after_fork();
   spawn_mask_lock_for_fork().unlock();
   directory_lock().unlock();
@@ -111,7 +119,6 @@ void in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
     c->blocked = 0;  // those threads are the parent's
     c->ending = false;
     inherit_run(*c);
-    c->core.visitors.store(0, std::memory_order_relaxed);
     c->watchdog.forget();
     c->helpers.forget();
     c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.forget(); });
@@ -130,6 +137,43 @@ void in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
 
 Mutex &Registry::lock() noexcept { return registry_lock; }
 Condition &Registry::changed() noexcept { return registry_changed; }
+
+Room *Registry::take_room() noexcept {
+  {
+    Lock lock(registry_lock);
+    Room *r = free_rooms;
+    if (r) {
+      free_rooms = r->next;
+    } else if (buried > kBuried) {
+      r = first_buried;
+      first_buried = r->next;
+      --buried;
+    }
+    if (r) return r;
+  }
+  return new (std::nothrow) Room;
+}
+
+void Registry::give_room(Room &room) noexcept {
+  Lock lock(registry_lock);
+  room.next = free_rooms;
+  free_rooms = &room;
+}
+
+void Registry::bury(Room &room) noexcept {
+  Lock lock(registry_lock);
+  room.next = nullptr;
+  (buried++ ? last_buried->next : first_buried) = &room;
+  last_buried = &room;
+}
+
+bool Registry::has_had(const torque_ctx *ctx) noexcept {
+  const Room *r = first_buried;
+  for (uint32_t i = 0; i < buried; ++i, r = r->next) {
+    if (r->body == reinterpret_cast<const unsigned char *>(ctx)) return true;
+  }
+  return false;
+}
 
 void Registry::add(torque_ctx &ctx) noexcept {
   Lock lock(registry_lock);

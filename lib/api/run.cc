@@ -20,7 +20,8 @@ namespace {
 
 // From here until leave() this thread is the one who runs the context, possibly nested.
 inline torque_err enter(torque_ctx *ctx) noexcept {
-  if (!ctx) return TORQUE_ERR_INVAL;
+  const Visit visit;  // once it is the runner's nobody else ends it
+  if (const torque_err err = check_lives(ctx)) return err;
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
   if (const torque_err err = ctx->core.usable()) return err;
   const pid_t me = this_thread();
@@ -130,6 +131,7 @@ torque_err torque_run_once(struct torque_ctx *ctx, uint64_t timeout_ns, uint64_t
 torque_err torque_run_ready(struct torque_ctx *ctx, uint64_t *ret_count) { return torque_run_once(ctx, 0, ret_count); }
 
 torque_err torque_break(struct torque_ctx *ctx) {
+  const Visit visit;
   if (const torque_err err = check(ctx)) return err;
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
   ctx->breaks.fetch_add(1, std::memory_order_release);
@@ -139,7 +141,8 @@ torque_err torque_break(struct torque_ctx *ctx) {
 
 torque_err torque_wake(struct torque_ctx *ctx) {
   // No lock, no allocation, no thread-local state: safe in a signal handler.
-  if (!ctx) return TORQUE_ERR_INVAL;
+  const SignalVisit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
   if (ctx->core.foreign()) return TORQUE_ERR_FORKED;
   if (ctx->core.options.driven) ctx->wake_asked.store(true, std::memory_order_release);
   ctx->core.domain(0).wake();
@@ -147,11 +150,13 @@ torque_err torque_wake(struct torque_ctx *ctx) {
 }
 
 int32_t torque_poll_fd(const struct torque_ctx *ctx) {
-  if (!ctx || !ctx->core.options.driven) return -1;
+  const Visit visit;
+  if (check_lives(ctx) || !ctx->core.options.driven) return -1;
   return const_cast<torque_ctx *>(ctx)->core.domain(0).queue().poll_fd();
 }
 
 torque_err torque_deadline(struct torque_ctx *ctx, uint64_t *ret_ns) {
+  const Visit visit;
   if (!ret_ns) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
@@ -169,7 +174,8 @@ uint64_t torque_now(const struct torque_ctx *ctx) {
 }
 
 torque_err torque_reinit(struct torque_ctx *ctx) {
-  if (!ctx) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
   if (!ctx->core.foreign()) return TORQUE_ERR_NONE;
   torque_err err = ctx->core.reinit();

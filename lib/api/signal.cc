@@ -10,10 +10,12 @@ extern "C" {
 
 torque_err torque_signal_new(struct torque_ctx *ctx, const int32_t *signos, uint32_t count, torque_signal_fn *fn,
                              void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (!ctx || !signos || count == 0 || !fn || !ret_source) return TORQUE_ERR_INVAL;
   for (uint32_t i = 0; i < count; ++i) {
     if (!may_watch(signos[i])) return TORQUE_ERR_INVAL;
   }
+  if (const torque_err err = check(ctx)) return err;
   Slot *s;
   if (const torque_err err = create(ctx->core, Kind::signal, TORQUE_PLACE_DEFAULT, &s)) return err;
   s->fn = reinterpret_cast<Callback>(fn);
@@ -28,6 +30,7 @@ torque_err torque_signal_new(struct torque_ctx *ctx, const int32_t *signos, uint
 
 torque_err torque_signal_add(struct torque_ctx *ctx, const int32_t *signos, uint32_t count, torque_signal_fn *fn,
                              void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   if (const torque_err err = torque_signal_new(ctx, signos, count, fn, arg, &source)) return err;

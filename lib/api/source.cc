@@ -25,7 +25,9 @@ bool traits_for(const Context &context, uint32_t flags, uint16_t *ret) noexcept 
 torque_err make_fd_source(torque_ctx *ctx, Kind kind, int fd, uint32_t events, uint32_t flags, torque_fd_fn *fn,
                           void *arg, torque_source *ret) noexcept {
   uint16_t traits;
-  if (!ctx || !fn || !ret || (events & ~kEvents) || !traits_for(ctx->core, flags, &traits)) return TORQUE_ERR_INVAL;
+  if (!fn || !ret || (events & ~kEvents)) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
+  if (!traits_for(ctx->core, flags, &traits)) return TORQUE_ERR_INVAL;
   Slot *s;
   if (const torque_err err = create(ctx->core, kind, TORQUE_PLACE_DEFAULT, &s)) return err;
   s->fn = reinterpret_cast<Callback>(fn);
@@ -55,7 +57,7 @@ torque_err start_job(Context &context, Slot &s, uint64_t handle) noexcept {
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // it may be over before this returns
   const bool armed = arm_word(s, generation_of(handle));
   const torque_err err = armed ? submit(context, s) : TORQUE_ERR_STATE;
-  drop(s);
+  let_go(s);
   if (err && armed) disarm_word(s, generation_of(handle));
   return err;
 }
@@ -100,7 +102,7 @@ torque_err torque::cancel_job(uint64_t handle, bool of_files) noexcept {
     const bool in_ring = of_files && ctx.files.in_use();
     err = (in_ring ? ctx.files.of(*v.domain).cancel(j) : ctx.helpers.cancel(j)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
   }
-  drop(*v.slot);
+  let_go(*v.slot);
   return err;
 }
 
@@ -112,6 +114,7 @@ extern "C" {
 
 torque_err torque_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags, torque_fd_fn *fn,
                          void *arg, torque_source *ret_source) {
+  const Visit visit;
   if (fd < 0) return TORQUE_ERR_INVAL;
   if (fd >= Descriptors::kEnd) return TORQUE_ERR_SYSCALL + EBADF;
   return make_fd_source(ctx, Kind::fd, fd, events, flags, fn, arg, ret_source);
@@ -119,6 +122,7 @@ torque_err torque_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t events, ui
 
 torque_err torque_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags, torque_fd_fn *fn,
                          void *arg, torque_source *ret_source) {
+  const Visit visit;
   torque_source source;
   if (!ret_source) return TORQUE_ERR_INVAL;
   const torque_err err = torque_fd_new(ctx, fd, events, flags, fn, arg, &source);
@@ -127,21 +131,27 @@ torque_err torque_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t events, ui
 
 torque_err torque_event_new(struct torque_ctx *ctx, uint32_t flags, torque_fd_fn *fn, void *arg,
                             torque_source *ret_source) {
+  const Visit visit;
   if (flags & ~uint32_t{TORQUE_CONCURRENT}) return TORQUE_ERR_INVAL;
   return make_fd_source(ctx, Kind::event, -1, 0, flags, fn, arg, ret_source);
 }
 
 torque_err torque_event_add(struct torque_ctx *ctx, uint32_t flags, torque_fd_fn *fn, void *arg,
                             torque_source *ret_source) {
+  const Visit visit;
   torque_source source;
   if (!ret_source) return TORQUE_ERR_INVAL;
   const torque_err err = torque_event_new(ctx, flags, fn, arg, &source);
   return err ? err : start_or_undo(source, ret_source);
 }
 
-torque_err torque_source_start(torque_source source) { return start_source(source); }
+torque_err torque_source_start(torque_source source) {
+  const Visit visit;
+  return start_source(source);
+}
 
 torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn) {
+  const Visit visit;
   Seen v;
   if (const torque_err err = look_new(source, &v)) return err;
   ends(*v.slot).final = fn;
@@ -149,10 +159,11 @@ torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn
 }
 
 torque_err torque_source_set_strand(torque_source source, struct torque_strand *strand) {
+  const Visit visit;
   Seen v;
   if (const torque_err err = look_new(source, &v)) return err;
   if (v.kind == Kind::listener || v.kind == Kind::condition || (v.traits & kConcurrent)) return TORQUE_ERR_KIND;
-  if (strand && &strand->context() != &v.domain->context) return TORQUE_ERR_INVAL;
+  if (strand && strand->context() != &v.domain->context) return TORQUE_ERR_INVAL;
   if (strand) strand->ref();
   if (Strand *before = ends(*v.slot).strand.get()) before->unref();
   ends(*v.slot).strand.set(strand);
@@ -161,6 +172,7 @@ torque_err torque_source_set_strand(torque_source source, struct torque_strand *
 }
 
 torque_err torque_source_set_placement(torque_source source, int32_t place) {
+  const Visit visit;
   Seen v;
   if (const torque_err err = look_new(source, &v)) return err;
   Domain *d = v.domain->context.pick(place);
@@ -170,6 +182,7 @@ torque_err torque_source_set_placement(torque_source source, int32_t place) {
 }
 
 torque_err torque_fd_modify(torque_source source, uint32_t events) {
+  const Visit visit;
   Seen v;
   if (events & ~kEvents) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
@@ -179,6 +192,7 @@ torque_err torque_fd_modify(torque_source source, uint32_t events) {
 }
 
 torque_err torque_trigger(torque_source source, uint32_t events) {
+  const Visit visit;
   Seen v;
   if (events & ~(kEvents | TORQUE_TRIGGER)) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
@@ -195,6 +209,7 @@ torque_err torque_postpone(torque_source source) {
 }
 
 torque_err torque_source_remove(torque_source source) {
+  const Visit visit;
   Seen v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
@@ -203,13 +218,17 @@ torque_err torque_source_remove(torque_source source) {
 }
 
 torque_err torque_source_remove_wait(torque_source source) {
-  if (!first_slot_of(index_of(source)) || generation_of(source) == 0) return TORQUE_ERR_STALE;
-  // One that has ended may still be waited for.
-  if (owner_of(index_of(source))->context.foreign()) return TORQUE_ERR_FORKED;
+  {
+    const Visit visit;
+    if (!first_slot_of(index_of(source))) return TORQUE_ERR_STALE;
+    // One that has ended may still be waited for.
+    if (owner_of(index_of(source))->context.foreign()) return TORQUE_ERR_FORKED;
+  }
   return retire_and_wait(source, TORQUE_END_REMOVED);
 }
 
 torque_err torque_close(torque_source source) {
+  const Visit visit;
   Seen v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::fd) return TORQUE_ERR_KIND;
@@ -218,11 +237,13 @@ torque_err torque_close(torque_source source) {
 }
 
 int32_t torque_source_alive(torque_source source) {
+  const Visit visit;
   Seen v;
   return look(source, &v);
 }
 
 torque_err torque_source_arg(torque_source source, void **ret_arg) {
+  const Visit visit;
   Seen v;
   if (!ret_arg) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
@@ -233,6 +254,7 @@ torque_err torque_source_arg(torque_source source, void **ret_arg) {
 }
 
 torque_err torque_source_domain(torque_source source, uint32_t *ret_domain) {
+  const Visit visit;
   Seen v;
   if (!ret_domain) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;

@@ -20,13 +20,17 @@ uint32_t torque_stats_find(const char *name) {
 }
 
 torque_err torque_stats_worker(const struct torque_ctx *ctx, uint32_t worker, uint32_t counter, uint64_t *ret_value) {
-  if (!ctx || !ret_value || worker >= ctx->team.size() || counter >= kCounters) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
+  if (!ret_value || worker >= ctx->team.size() || counter >= kCounters) return TORQUE_ERR_INVAL;
   *ret_value = ctx->team.worker(worker).counters.get(counter);
   return TORQUE_ERR_NONE;
 }
 
 torque_err torque_stats_domain(const struct torque_ctx *ctx, uint32_t domain, uint32_t counter, uint64_t *ret_value) {
-  if (!ctx || !ret_value || domain >= ctx->core.domain_count() || counter >= kCounters) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
+  if (!ret_value || domain >= ctx->core.domain_count() || counter >= kCounters) return TORQUE_ERR_INVAL;
   uint64_t sum = ctx->core.domain(domain).outside.get(counter);
   for (uint32_t i = 0; i < ctx->team.size(); ++i) {
     if (ctx->team.worker(i).domain.index == domain) sum += ctx->team.worker(i).counters.get(counter);
@@ -36,7 +40,9 @@ torque_err torque_stats_domain(const struct torque_ctx *ctx, uint32_t domain, ui
 }
 
 torque_err torque_stats_total(const struct torque_ctx *ctx, uint32_t counter, uint64_t *ret_value) {
-  if (!ctx || !ret_value || counter >= kCounters) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
+  if (!ret_value || counter >= kCounters) return TORQUE_ERR_INVAL;
   uint64_t sum = 0;
   for (uint32_t i = 0; i < ctx->core.domain_count(); ++i) sum += ctx->core.domain(i).outside.get(counter);
   for (uint32_t i = 0; i < ctx->team.size(); ++i) sum += ctx->team.worker(i).counters.get(counter);
@@ -45,7 +51,9 @@ torque_err torque_stats_total(const struct torque_ctx *ctx, uint32_t counter, ui
 }
 
 torque_err torque_stats_gauge(struct torque_ctx *ctx, uint32_t domain, uint32_t gauge, uint64_t *ret_value) {
-  if (!ctx || !ret_value || domain >= ctx->core.domain_count()) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
+  if (!ret_value || domain >= ctx->core.domain_count()) return TORQUE_ERR_INVAL;
   Domain &d = ctx->core.domain(domain);
   switch (gauge) {
     case TORQUE_GAUGE_SOURCES: *ret_value = d.slots.live(); break;
@@ -62,7 +70,9 @@ torque_err torque_stats_gauge(struct torque_ctx *ctx, uint32_t domain, uint32_t 
 
 torque_err torque_stats_histogram(const struct torque_ctx *ctx, uint32_t worker, uint32_t histogram, uint32_t bucket,
                                   uint64_t *ret_count) {
-  if (!ctx || !ret_count || worker >= ctx->team.size() || bucket >= Histogram::kBuckets ||
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
+  if (!ret_count || worker >= ctx->team.size() || bucket >= Histogram::kBuckets ||
       histogram > TORQUE_HISTOGRAM_LAG) {
     return TORQUE_ERR_INVAL;
   }

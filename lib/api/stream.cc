@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "api/handle.hh"
 #include "base/syscall.hh"
@@ -22,6 +23,7 @@ class Target {
   explicit Target(torque_source stream) noexcept : handle(stream) {
     Turn *t = current_turn();
     own = t && stream && t->current == stream;
+    if (!own) visit_.emplace();
     if (!(own ? look(stream, &seen_) : hold(stream, &seen_))) {
       own = false;
       err = TORQUE_ERR_STALE;
@@ -34,7 +36,7 @@ class Target {
       err = TORQUE_ERR_FORKED;
   }
   ~Target() {
-    if (held_) drop(*seen_.slot);
+    if (held_) let_go(*seen_.slot);
   }
   Target(const Target &) = delete;
   Target &operator=(const Target &) = delete;
@@ -55,6 +57,7 @@ class Target {
   bool own = false;
 
  private:
+  std::optional<Visit> visit_;  // over last. The own callback needs none, and may call the program
   Seen seen_;
   bool held_ = false;
 };
@@ -146,6 +149,7 @@ torque_err make_of_descriptor(torque_ctx *ctx, int fd, torque_stream_type *type,
                               Slot **ret_slot) noexcept {
   if (fd < 0 || !is_complete(ctx, type, ret)) return TORQUE_ERR_INVAL;
   if (fd >= Descriptors::kEnd) return TORQUE_ERR_SYSCALL + EBADF;
+  if (const torque_err err = check(ctx)) return err;
   uint32_t flags;
   if (const torque_err err = look_at_descriptor(fd, &flags)) return err;
   return make_stream(ctx->core, fd, *type, arg, flags, ret_slot);
@@ -157,6 +161,7 @@ extern "C" {
 
 torque_err torque_stream_new(struct torque_ctx *ctx, int32_t fd, struct torque_stream_type *type, void *arg,
                              torque_source *ret_stream) {
+  const Visit visit;
   Slot *slot;
   if (const torque_err err = make_of_descriptor(ctx, fd, type, arg, ret_stream, &slot)) return err;
   stream_of(*slot).flags &= ~kQuiet;
@@ -167,6 +172,7 @@ torque_err torque_stream_new(struct torque_ctx *ctx, int32_t fd, struct torque_s
 
 torque_err torque_stream_add(struct torque_ctx *ctx, int32_t fd, struct torque_stream_type *type, void *arg,
                              torque_source *ret_stream) {
+  const Visit visit;
   Slot *slot;
   if (const torque_err err = make_of_descriptor(ctx, fd, type, arg, ret_stream, &slot)) return err;
   return start_or_undo(handle_of(*slot), ret_stream);
@@ -174,9 +180,11 @@ torque_err torque_stream_add(struct torque_ctx *ctx, int32_t fd, struct torque_s
 
 torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint32_t addrlen,
                                  struct torque_stream_type *type, void *arg, torque_source *ret_stream) {
+  const Visit visit;
   if (!is_complete(ctx, type, ret_stream) || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage)) {
     return TORQUE_ERR_INVAL;
   }
+  if (const torque_err err = check(ctx)) return err;
   const auto *address = static_cast<const sockaddr *>(addr);
   Fd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return last_error();
@@ -196,6 +204,7 @@ torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint3
 torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                                 uint32_t policy, struct torque_stream_type *type, void *arg,
                                 torque_source *ret_listener) {
+  const Visit visit;
   if (!is_complete(ctx, type, ret_listener)) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   auto *d = ctx->core.alloc.make<Door>(Door{ctx, type, arg});

@@ -13,6 +13,7 @@ constexpr uint32_t kFlags = TORQUE_WATCH_NEW | TORQUE_WATCH_EDGE | TORQUE_WATCH_
 extern "C" {
 
 torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn *fn, void *arg) {
+  const Visit visit;
   if (!fn) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
@@ -24,7 +25,8 @@ torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn *fn, void *
 }
 
 torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait_fn *before, torque_wait_fn *after, void *arg) {
-  if (!ctx) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
   Watches::Owner &owner = ctx->core.watches.owner;
   if (!owner.fn) return TORQUE_ERR_STATE;
   owner.before = before;
@@ -36,6 +38,9 @@ torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait_fn *before
 torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags) {
   // Not in usable(): a forked child makes its wishes before it brings the context to life, or after.
   if (!ctx || fd < 0 || fd >= Descriptors::kEnd || (events & ~kEvents) || (flags & ~kFlags)) return TORQUE_ERR_INVAL;
+  const Visit visit;
+  if (!lives(ctx)) [[unlikely]]
+    return TORQUE_ERR_STOPPED;
   Watches &w = ctx->core.watches;
   if (!w.in_use()) return TORQUE_ERR_STATE;
   // (In a child the kernel's object is the parent's as well until the context is made to work there.)

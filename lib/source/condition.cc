@@ -86,13 +86,26 @@ void WaitPoint::release_threads(ThreadWaiter::Why why) noexcept {
   while (ThreadWaiter *t = threads_.pop()) wake(*t, why);
 }
 
-template <class Done>
-torque_err WaitPoint::wait(pthread_mutex_t *mutex, uint64_t timeout_ns, Done done) noexcept {
+void WaitPoint::adopt() noexcept {
+  Lock lock(lock_);
+  if (children_++ == 0) hold_too(*find_slot(index_of(parent)));
+}
+
+void WaitPoint::disown() noexcept {
+  {
+    Lock lock(lock_);
+    if (--children_ != 0) return;
+  }
+  let_go(*find_slot(index_of(parent)));
+}
+
+torque_err WaitPoint::wait(pthread_mutex_t *mutex, uint64_t timeout_ns) noexcept {
   ThreadWaiter w;
   if (!queue(w)) {
-    done();
+    disown();
     return error_of(w);
   }
+  const Outside outside;  // it sleeps, and takes the program's lock; the source stays until it is disowned
   const uint64_t until = timeout_ns == kNever ? kNever : add_ns(monotonic_ns(), timeout_ns);
   const int e = mutex ? pthread_mutex_unlock(mutex) : 0;
   if (!e) {
@@ -105,7 +118,10 @@ torque_err WaitPoint::wait(pthread_mutex_t *mutex, uint64_t timeout_ns, Done don
   }
   const torque_err err = error_of(w);
   if (e && !err) signal();  // it was not waiting: for somebody else
-  done();  // before the mutex: whoever has it may be waiting for that
+  {
+    const Visit visit;
+    disown();  // before the mutex: whoever has it may be waiting for that
+  }
   if (e) return err_of_errno(e);
   if (mutex) pthread_mutex_lock(mutex);
   return err;
@@ -203,6 +219,11 @@ void free_condition(Context &context, Slot &s) noexcept {
   context.alloc.destroy(p);
 }
 
+bool is_waited_for(Slot &s) noexcept {
+  auto *p = static_cast<WaitPoint *>(ends(s).extra);
+  return p && p->has_children();
+}
+
 torque_err make_waiter(const Seen &v, torque_condition_fn *fn, void *arg, uint64_t *ret) noexcept {
   Context &context = v.domain->context;
   Slot *s;
@@ -213,7 +234,7 @@ torque_err make_waiter(const Seen &v, torque_condition_fn *fn, void *arg, uint64
     retire(handle, TORQUE_END_REMOVED);
     return TORQUE_ERR_RESOURCE;
   }
-  hold_too(*v.slot);
+  point_of(*v.slot).adopt();
   s->fn = reinterpret_cast<Callback>(fn);
   s->arg.set(arg);
   ends(*s).extra = w;
@@ -230,7 +251,7 @@ torque_err start_waiter(Slot &s, uint64_t handle) noexcept {
   if (armed) err = w.point->enlist(w);
   const bool ended = !look(handle, &v);
   if (armed && !err && ended) w.point->withdraw(w);  // by another thread, which may not have found it there
-  drop(s);
+  let_go(s);
   if (armed && err) disarm_word(s, generation_of(handle));
   return err;
 }
@@ -243,9 +264,14 @@ void end_waiter(Slot &s) noexcept {
 void free_waiter(Context &context, Slot &s) noexcept {
   auto *w = static_cast<SourceWaiter *>(ends(s).extra);
   if (!w) return;
-  Slot *parent = find_slot(index_of(w->point->parent));
+  WaitPoint &point = *w->point;
   context.alloc.destroy(w);
-  drop(*parent);
+  point.disown();
+}
+
+uint64_t condition_of(Slot &s) noexcept {
+  const auto *w = static_cast<SourceWaiter *>(ends(s).extra);
+  return w ? w->point->parent : 0;
 }
 
 bool run_waiter(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
@@ -263,18 +289,11 @@ torque_err wait_for_condition(uint64_t handle, pthread_mutex_t *mutex, uint64_t 
   if (v.kind != Kind::condition) return TORQUE_ERR_KIND;
   Context &context = v.domain->context;
   if (context.foreign()) return TORQUE_ERR_FORKED;
-  context.visitors.fetch_add(1, std::memory_order_relaxed);
-  torque_err err = TORQUE_ERR_STALE;
-  const auto leave = [&] { context.visitors.fetch_sub(1, std::memory_order_release); };  // the last touch: see end()
-  if (hold(handle, &v)) {
-    err = point_of(*v.slot).wait(mutex, timeout_ns, [&] {
-      drop(*v.slot);
-      leave();
-    });
-  } else {
-    leave();
-  }
-  return err;
+  if (!hold(handle, &v)) return TORQUE_ERR_STALE;
+  WaitPoint &point = point_of(*v.slot);
+  point.adopt();
+  let_go(*v.slot);  // the others may be many: they hold it together
+  return point.wait(mutex, timeout_ns);
 }
 
 void release_threads_of(const Context &context) noexcept {
@@ -282,6 +301,14 @@ void release_threads_of(const Context &context) noexcept {
   for (WaitPoint *p = points.front(); p; p = p->next) {
     if (&p->context_ == &context) p->release_threads(ThreadWaiter::stopped);
   }
+}
+
+// Their share of the hold goes with them.
+void WaitPoint::forget_threads() noexcept {
+  uint64_t gone = 0;
+  while (threads_.pop()) ++gone;
+  children_ -= gone;
+  if (gone && children_ == 0) find_slot(index_of(parent))->word.fetch_sub(word::kRunningOne, std::memory_order_relaxed);
 }
 
 void lock_conditions_for_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {

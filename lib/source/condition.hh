@@ -45,15 +45,23 @@ class WaitPoint {
   const uint64_t parent;
   const bool counting;
 
+  // Sources and threads that wait, all together, hold the condition's source once. Requires: the caller holds it meanwhile.
+  void adopt() noexcept;
+  // The last one gives up that hold: nothing here is the caller's any more.
+  void disown() noexcept;
+  bool has_children() noexcept {
+    Lock lock(lock_);
+    return children_ != 0;
+  }
+
   void signal() noexcept {
     Lock lock(lock_);
     signal_locked();
   }
   void broadcast() noexcept;
   void release_threads(ThreadWaiter::Why why) noexcept;
-  // Requires: the caller holds the condition's source, and gives it up by done() as soon as it has been woken.
-  template <class Done>
-  torque_err wait(pthread_mutex_t *mutex, uint64_t timeout_ns, Done done) noexcept;
+  // Requires: the caller was adopted, and is so no more when this returns.
+  torque_err wait(pthread_mutex_t *mutex, uint64_t timeout_ns) noexcept;
 
   torque_err enlist(SourceWaiter &w) noexcept;  // starts to wait; STALE: the condition has ended
   void withdraw(SourceWaiter &w) noexcept;      // has ended
@@ -67,7 +75,7 @@ class WaitPoint {
   WaitPoint *prev = nullptr;  // among all of the process
   WaitPoint *next = nullptr;
   Mutex &lock_for_fork() noexcept { return lock_; }
-  void forget_threads() noexcept REQUIRES(lock_) { threads_.clear(); }
+  void forget_threads() noexcept REQUIRES(lock_);
 
  private:
   friend void release_threads_of(const Context &context) noexcept;
@@ -83,6 +91,7 @@ class WaitPoint {
   List<ThreadWaiter> threads_ GUARDED_BY(lock_);
   List<SourceWaiter> idle_ GUARDED_BY(lock_);
   List<SourceWaiter> busy_ GUARDED_BY(lock_);
+  uint64_t children_ GUARDED_BY(lock_) = 0;
   uint64_t tickets_ GUARDED_BY(lock_) = 0;  // who has waited longest has the lowest
   uint64_t kept_ GUARDED_BY(lock_) = 0;     // signals that found nobody
   bool ended_ GUARDED_BY(lock_) = false;

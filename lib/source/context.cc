@@ -44,13 +44,15 @@ torque_err Context::open(uint32_t count, const uint32_t *sizes) noexcept {
 
 torque_err Context::usable_after_fork() noexcept {
   if (options.driven || started.load(std::memory_order_acquire)) return TORQUE_ERR_FORKED;
-  return reinit();
+  Lock lock(reinit_lock_);
+  return foreign() ? reinit() : TORQUE_ERR_NONE;
 }
 
 torque_err Context::reinit() noexcept {
   for (uint32_t i = 0; i < domain_count_; ++i) {
     if (const torque_err err = domains_[i]->reopen()) return err;
   }
+  revived_ = true;
   born_in_.store(fork_generation(), std::memory_order_relaxed);
   return TORQUE_ERR_NONE;
 }

@@ -111,6 +111,8 @@ class Context {
   }
   bool foreign() const noexcept { return born_in_.load(std::memory_order_relaxed) != fork_generation(); }
   torque_err reinit() noexcept;  // in the child; the sources come after
+  // In a forked child: the holders that only the parent has never let their sources go.
+  bool has_orphans() const noexcept { return revived_; }
   void undo_reinit() noexcept { born_in_.store(fork_generation() - 1, std::memory_order_relaxed); }
 
   // The domain for something new. place: TORQUE_PLACE_* or a number.
@@ -123,9 +125,6 @@ class Context {
   std::atomic<bool> started{false};   // store_release by whoever started; load_acquire before a source starts
   std::atomic<bool> stopping{false};  // seq_cst in stop, as work is published; workers look before each callback
 
-  // Threads that are not ours and wait in here: the context is not freed under them.
-  std::atomic<uint32_t> visitors{0};
-
   torque_err ensure_started() noexcept {
     return started.load(std::memory_order_acquire) || !start ? TORQUE_ERR_NONE : start(*this);
   }
@@ -133,7 +132,9 @@ class Context {
  private:
   torque_err usable_after_fork() noexcept;
 
+  Mutex reinit_lock_;  // first of all: several threads of a child may come at once. Nobody holds it while forking
   std::atomic<uint32_t> born_in_;
+  bool revived_ = false;  // in reinit(), under its caller's lock or by the only thread
   Domain **domains_ = nullptr;
   uint32_t domain_count_ = 0;
 };

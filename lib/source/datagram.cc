@@ -422,7 +422,7 @@ torque_err start_port(Context &context, Slot &s, uint64_t handle) noexcept {
     }
     if (err) p.starting.store(false, std::memory_order_release);
   }
-  drop(s);
+  let_go(s);
   if (err && err != TORQUE_ERR_STATE) disarm_word(s, generation_of(handle));
   return err;
 }
@@ -441,7 +441,7 @@ torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept {
     if (err || has_ended(s)) end_parts(g);
     if (err) g.starting.store(false, std::memory_order_release);
   }
-  drop(s);
+  let_go(s);
   if (err && err != TORQUE_ERR_STATE) disarm_word(s, generation_of(handle));
   return err;
 }
@@ -469,7 +469,7 @@ void end_port(Context &context, Slot &s) noexcept {
   if (p->pool) p->pool->leave();
   if (p->setup.fd >= 0) ::close(p->setup.fd);
   context.alloc.destroy(p);
-  if (Slot *group = parent ? find_slot(index_of(parent)) : nullptr) drop(*group);
+  if (Slot *group = parent ? find_slot(index_of(parent)) : nullptr) let_go(*group);
 }
 
 // What waited is the parent's to send. A thread that does not exist here may have been putting something there.

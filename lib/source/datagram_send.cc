@@ -351,7 +351,7 @@ torque_err hold_started(uint64_t handle, Seen *ret) noexcept {
   if (ret->kind != Kind::datagram && ret->kind != Kind::datagrams) err = TORQUE_ERR_KIND;
   else if (ret->domain->context.foreign()) err = TORQUE_ERR_FORKED;
   else if (word::state(ret->word) == word::NEW) err = TORQUE_ERR_STATE;
-  if (err) drop(*ret->slot);
+  if (err) let_go(*ret->slot);
   return err;
 }
 
@@ -364,7 +364,7 @@ torque_err hold_port(uint64_t handle, Seen *ret) noexcept {
   const auto &group = *static_cast<PortGroup *>(ends(s).extra);
   const uint64_t port = group.ports[ret->domain->context.home().index].load(std::memory_order_relaxed);
   const torque_err err = hold_started(port, ret);
-  drop(s);
+  let_go(s);
   return err;
 }
 
@@ -381,7 +381,7 @@ torque_err bytes_waiting(uint64_t handle, uint64_t *ret) noexcept {
       if (bytes_waiting(group.ports[i].load(std::memory_order_relaxed), &part) == TORQUE_ERR_NONE) sum += part;
     }
   }
-  drop(*v.slot);
+  let_go(*v.slot);
   *ret = sum;
   return TORQUE_ERR_NONE;
 }
@@ -395,7 +395,7 @@ torque_err send_datagram(uint64_t handle, const void *peer, socklen_t peer_len, 
   const msghdr m{const_cast<void *>(peer), peer_len, &part, 1, nullptr, 0, 0};
   const torque_err err =
       size > kSizeMax ? TORQUE_ERR_SYSCALL + EMSGSIZE : send_now(*v.slot, handle_of(*v.slot), m, nullptr);
-  drop(*v.slot);
+  let_go(*v.slot);
   return err;
 }
 

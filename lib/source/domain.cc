@@ -36,6 +36,7 @@ void Domain::lock_for_fork() noexcept {
   slots.lock_for_fork().lock();
   timers.lock_for_fork().lock();
   postponed.lock.lock();
+  left.lock.lock();
   posted.lock_for_fork().lock();
   idle.lock_for_fork().lock();
 }
@@ -43,6 +44,7 @@ void Domain::lock_for_fork() noexcept {
 void Domain::unlock_after_fork() noexcept {
   idle.lock_for_fork().unlock();
   posted.lock_for_fork().unlock();
+  left.lock.unlock();
   postponed.lock.unlock();
   timers.lock_for_fork().unlock();
   slots.lock_for_fork().unlock();

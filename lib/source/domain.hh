@@ -41,6 +41,7 @@ class Domain {
   SlotPool slots;
   Timers timers;
   Postponed postponed;
+  Postponed left;  // sources that have ended, to be finished by a worker or by who waits for them. After postponed's lock
   Posted posted;
   IdleList idle;
   BatchPool batches;
@@ -61,7 +62,7 @@ class Domain {
   // In a child of a process that was running it: nobody does any more.
   void abandoned() noexcept { sleepers_.store(1, std::memory_order_relaxed); }
   uint32_t sleepers() const noexcept { return sleepers_.load(std::memory_order_relaxed); }
-  bool has_work() const noexcept { return postponed.length() != 0 || posted.ready(); }
+  bool has_work() const noexcept { return postponed.length() != 0 || posted.ready() || left.length() != 0; }
 
   // Counts for the worker that this thread is, or for the domain.
   void count(Counter c, uint64_t n = 1) noexcept;

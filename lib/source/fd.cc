@@ -66,8 +66,8 @@ torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
     entry.set_owner(handle);
     if (always_ready && interest) (void)activate(handle, interest);
   }
-  // Its descriptor was closed behind our back. Outside the lock: its finalizer may run here.
-  if (before.living) retire(before.handle, TORQUE_END_REPLACED);
+  // Its descriptor was closed behind our back.
+  if (before.living) retire_for_others(before.handle, TORQUE_END_REPLACED);
   return TORQUE_ERR_NONE;
 }
 

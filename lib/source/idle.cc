@@ -35,7 +35,7 @@ torque_err set_idle(uint64_t handle, bool active) noexcept {
   Seen now;
   if (!look(handle, &now)) d.idle.forget(idle_of(*v.slot));
   else if (active) d.poke();
-  drop(*v.slot);
+  let_go(*v.slot);
   return TORQUE_ERR_NONE;
 }
 

@@ -157,7 +157,7 @@ torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
   Seen v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // until all have started: it may be removed meanwhile
   const torque_err err = start_held(context, s, handle);
-  drop(s);
+  let_go(s);
   if (err && err != TORQUE_ERR_STATE) disarm_word(s, generation_of(handle));
   return err;
 }
@@ -176,7 +176,7 @@ void free_listener(Context &context, Slot &s) noexcept {
 
 void end_acceptor(Slot &s) noexcept {
   const auto *l = static_cast<Listener *>(ends(s).extra);
-  if (Slot *parent = find_slot(index_of(l->parent))) drop(*parent);
+  if (Slot *parent = find_slot(index_of(l->parent))) let_go(*parent);
 }
 
 bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {

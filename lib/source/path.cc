@@ -729,7 +729,7 @@ torque_err start_path(Context &context, Slot &s, uint64_t handle) noexcept {
     else if (told)
       (void)activate(handle, TORQUE_TRIGGER);
   }
-  drop(s);
+  let_go(s);
   if (ours && err) disarm_word(s, generation_of(handle));
   return err;
 }

@@ -39,7 +39,7 @@ bool publish(Chunk &c) noexcept {
   for (uint32_t n = first_maybe_free;; ++n) {
     Entry *e = reach_entry(n);
     if (!e) return false;
-    if (e->chunk.load(std::memory_order_relaxed)) continue;
+    if (e->chunk.load(std::memory_order_relaxed) || e->floor > SlotPool::kWorn) continue;
     first_maybe_free = n + 1;
     c.base = n << kChunkShift;
     c.floor = e->floor;
@@ -114,11 +114,18 @@ void SlotPool::unlink(List &l, Chunk &c) noexcept {
   if (c.next) c.next->prev = c.prev;
 }
 
+void SlotPool::withdraw() noexcept {
+  Lock lock(lock_);
+  for (Chunk *c = all_; c; c = c->all_next) {
+    if (!std::exchange(c->withdrawn, true)) torque::withdraw(*c, highest_generation(*c));
+  }
+}
+
 SlotPool::~SlotPool() {
+  withdraw();
   Lock lock(lock_);
   for (Chunk *c = all_; c;) {
     Chunk *next = c->all_next;
-    withdraw(*c, highest_generation(*c));
     if (!c->mapped) alloc_.put(c->slots, kChunkBytes);
     alloc_.destroy(c);
     c = next;
@@ -219,10 +226,11 @@ void SlotPool::give(Slot &s) noexcept {
   Lock lock(lock_);
   Chunk *c = chunk_of(s);
   const uint32_t i = s.index - c->base;
+  live_.fetch_sub(1, std::memory_order_release);
+  if (word::used_up(word::generation(s.word.load(std::memory_order_relaxed)))) return;  // it counts as used for ever
   s.next = c->free_head;
   c->free_head = i;
   ++spare_;
-  live_.fetch_sub(1, std::memory_order_relaxed);
   if (c->used-- == kChunkSlots) {
     unlink(full_, *c);
     link(roomy_, *c);
@@ -240,7 +248,10 @@ void SlotPool::give(Slot &s) noexcept {
 bool SlotPool::clean(Chunk &c) noexcept {
   // Where pages are larger than 4 KiB a chunk shares them with its neighbours.
   if (!c.mapped || kChunkBytes % static_cast<size_t>(::sysconf(_SC_PAGESIZE)) != 0) return false;
-  c.floor = highest_generation(c);
+  // All its slots would begin where the most used one was: one that is worn keeps its memory.
+  const uint32_t floor = highest_generation(c);
+  if (floor > kWorn) return false;
+  c.floor = floor;
   if (::madvise(c.slots, kChunkBytes, MADV_DONTNEED) != 0) return false;
   c.fresh = 0;
   c.free_head = kNoSlot;
@@ -254,16 +265,6 @@ bool SlotPool::clean(Chunk &c) noexcept {
 Chunk *SlotPool::first() noexcept {
   Lock lock(lock_);
   return all_;
-}
-
-uint32_t SlotPool::snapshot(Chunk &c, uint64_t *handles) noexcept {
-  Lock lock(lock_);
-  uint32_t n = 0;
-  for (uint32_t i = 0; i < c.fresh; ++i) {
-    const uint64_t w = c.slots[i].word.load(std::memory_order_acquire);
-    if (word::live(w)) handles[n++] = handle_of(word::generation(w), c.slots[i].index);
-  }
-  return n;
 }
 
 }  // namespace torque

@@ -3,7 +3,9 @@
 // chunks of its own, so that domains share no lock but once in 512 new sources.
 //
 // Thread: any.
-// Always true: the memory of a chunk stays readable until its context is freed, and a slot's generation never goes back.
+// Always true: the memory of a chunk stays readable until its context is freed, which waits for the calls that may look at
+// it (base/visit.hh); and a slot's generation never goes back. A slot that has had all generations is used no more, nor is
+// a chunk's number whose slots have had most of them.
 #pragma once
 
 #include "base/alloc.hh"
@@ -23,6 +25,7 @@ struct Chunk {
   uint32_t base;     // number of its first slot
   bool mapped;       // its memory is our own mapping, not from the caller's allocator
 
+  bool withdrawn = false;    // its number may be another's by now
   uint32_t floor = 0;        // generations of slots that were never used begin above this
   uint32_t fresh = 0;        // slots from here on were never used since the memory was clean
   uint32_t free_head = kNoSlot;
@@ -81,6 +84,9 @@ Chunk *chunk_of(const Slot &s) noexcept;
 
 class SlotPool {
  public:
+  // Where a number of a chunk is not taken again: chunks that live long enough to wear out keep theirs.
+  static constexpr uint32_t kWorn = word::kGenerationLast / 2;
+
   SlotPool(const Alloc &alloc, Domain &domain) noexcept : owner(domain), alloc_(alloc), slabs_(alloc) {}
   ~SlotPool();
   SlotPool(const SlotPool &) = delete;
@@ -93,23 +99,28 @@ class SlotPool {
   // Back. Requires: its word is FREE with a generation that no handle has, and the wheel has forgotten it.
   void give(Slot &s) noexcept;
 
-  uint64_t live() const noexcept { return live_.load(std::memory_order_relaxed); }
+  // All chunks out of the directory. Requires: nothing is live, and nothing is taken from here on.
+  void withdraw() noexcept;
+
+  uint64_t live() const noexcept { return live_.load(std::memory_order_acquire); }  // pairs with give()
   size_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
 
   // Calls f with the handle of each live source, chunk by chunk, outside the lock: f may end any of them. Sources made
   // meanwhile may be missed.
   template <class F>
   void each(F f) noexcept {
-    uint64_t handles[kChunkSlots];
-    for (Chunk *c = first(); c; c = c->all_next) {
-      const uint32_t n = snapshot(*c, handles);
-      for (uint32_t i = 0; i < n; ++i) f(handles[i]);
-    }
+    each_that(word::live, f);
+  }
+  // The same for those that have ended and were not finished.
+  template <class F>
+  void each_ended(F f) noexcept {
+    each_that([](uint64_t w) { return word::state(w) == word::RETIRED; }, f);
   }
 
   Mutex &lock_for_fork() noexcept { return lock_; }
 
  private:
+  friend class SlotPoolTest;
   struct List {
     Chunk *head = nullptr;
   };
@@ -117,7 +128,24 @@ class SlotPool {
   void *take_memory() noexcept REQUIRES(lock_);
   bool clean(Chunk &c) noexcept REQUIRES(lock_);
   Chunk *first() noexcept;
-  uint32_t snapshot(Chunk &c, uint64_t *handles) noexcept;
+  template <class Is, class F>
+  void each_that(Is is, F f) noexcept {
+    uint64_t handles[kChunkSlots];
+    for (Chunk *c = first(); c; c = c->all_next) {
+      const uint32_t n = snapshot(*c, is, handles);
+      for (uint32_t i = 0; i < n; ++i) f(handles[i]);
+    }
+  }
+  template <class Is>
+  uint32_t snapshot(Chunk &c, Is is, uint64_t *handles) noexcept {
+    Lock lock(lock_);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < c.fresh; ++i) {
+      const uint64_t w = c.slots[i].word.load(std::memory_order_acquire);
+      if (is(w)) handles[n++] = handle_of(word::generation(w), c.slots[i].index);
+    }
+    return n;
+  }
   static void link(List &l, Chunk &c) noexcept;
   static void unlink(List &l, Chunk &c) noexcept;
 

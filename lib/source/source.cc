@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "source/source.hh"
 
+#include <sched.h>
 #include <unistd.h>
 
 #include "source/strand.hh"
@@ -15,22 +16,34 @@ namespace {
 
 constexpr int kRerunsMax = 4;  // before a source that keeps getting events while it runs must let others run
 
-// The finalizers that this thread is in: waiting for one of their sources would never end.
+// The finalizers that this thread is in: waiting for one of their sources, or for the end of its context, would never end.
 class Finishing {
  public:
-  explicit Finishing(uint64_t handle) noexcept : handle_(handle), outer_(innermost) { innermost = this; }
+  Finishing(uint64_t handle, uint64_t parent, const Context &context) noexcept
+      : handle_(handle), parent_(parent), context_(context), outer_(innermost) {
+    innermost = this;
+  }
   ~Finishing() { innermost = outer_; }
   Finishing(const Finishing &) = delete;
   Finishing &operator=(const Finishing &) = delete;
   static bool any(uint64_t handle) noexcept {
-    const Finishing *f = innermost;
-    while (f && f->handle_ != handle) f = f->outer_;
-    return f != nullptr;
+    return find([=](const Finishing &f) { return f.handle_ == handle || f.parent_ == handle; });
+  }
+  static bool any_of(const Context &context) noexcept {
+    return find([&](const Finishing &f) { return &f.context_ == &context; });
   }
 
  private:
-  uint64_t handle_;
-  Finishing *outer_;
+  template <class F>
+  static bool find(F fits) noexcept {
+    const Finishing *f = innermost;
+    while (f && !fits(*f)) f = f->outer_;
+    return f != nullptr;
+  }
+  const uint64_t handle_;
+  const uint64_t parent_;  // which cannot end before it; 0: none
+  const Context &context_;
+  Finishing *const outer_;
   [[gnu::tls_model("initial-exec")]] static inline constinit thread_local Finishing *innermost = nullptr;
 };
 
@@ -47,18 +60,18 @@ bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
 
 bool concurrent(const Slot &s) noexcept { return s.traits.get() & kConcurrent; }
 
-void wait_for_end(Slot &s, uint32_t gen) noexcept {
-  uint64_t w = s.word.load(std::memory_order_acquire);
-  while (generation(w) == gen && state(w) == RETIRED) {
-    if (!(w & WAITER) && !exchange(s, w, w | WAITER)) continue;
-    return wait_for_generation(s, gen);
-  }
+bool ending(uint64_t w, uint32_t gen) noexcept { return generation(w) == gen && state(w) == RETIRED; }
+
+// What cannot end before this source has: the condition that it waits for. (Listeners and groups of datagram sockets run
+// their parts' callbacks under their own handle.)
+uint64_t parent_of(const Slot &s) noexcept {
+  return s.kind.get() == Kind::waiter ? condition_of(const_cast<Slot &>(s)) : 0;
 }
 
-// Requires: the word says RETIRED and nobody holds it.
-void finish(Slot &s, uint64_t w) noexcept {
-  Domain &d = *s.domain.get();
-  Context &context = d.context;
+// Everything of a source that has ended, but for its slot, which keeps the context alive meanwhile.
+void take_apart(Slot &s, uint64_t w) noexcept {
+  const Outside outside;  // finalizers are the program's
+  Context &context = s.domain.get()->context;
   const uint64_t handle = handle_of(generation(w), s.index);
   const Kind kind = s.kind.get();
   const int fd = kind == Kind::timer ? -1 : s.fd.get();
@@ -73,13 +86,13 @@ void finish(Slot &s, uint64_t w) noexcept {
   if (kind == Kind::network) free_network(context, s);
   Strand *strand = ends(s).strand.get();
   if (auto *final = ends(s).final) {
-    const Finishing finishing(handle);
+    const Finishing finishing(handle, parent_of(s), context);
     Turn *t = current_turn();
     const Watched watched(t ? t->beat : nullptr, handle, reinterpret_cast<Callback>(final));
     final(handle, static_cast<int32_t>(reason(w)), s.arg.get());
   }
   if (kind == Kind::stream) {
-    const Finishing finishing(handle);
+    const Finishing finishing(handle, 0, context);
     end_stream(context, s, reason(w));
   }
   if (kind == Kind::listener) free_listener(context, s);
@@ -87,12 +100,56 @@ void finish(Slot &s, uint64_t w) noexcept {
   if (kind == Kind::waiter) free_waiter(context, s);
   if (kind == Kind::idle) free_idle(context, s);
   if (kind == Kind::datagrams) free_group(context, s);
+  if (kind == Kind::strand) free_strand(s);
   if (strand) strand->unref();
+}
+
+// Requires: the word says RETIRED and nobody holds it.
+void finish(Slot &s, uint64_t w) noexcept {
+  take_apart(s, w);
+  const Visit visit;  // the context may be freed once it has its slots back, but not before this is over
+  Domain &d = *s.domain.get();
   const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
   d.load.fetch_sub(1, std::memory_order_relaxed);
   const uint32_t index = s.index;
   chunk_of(s)->pool->give(s);
   if (last & WAITER) wake_waiters(index);
+}
+
+// Off its domain's list of those that were left. False: it is not on it (any more).
+bool take_left(Slot &s, uint32_t gen) noexcept {
+  Postponed &list = s.domain.look()->left;
+  Lock lock(list.lock);
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  while (ending(w, gen) && (w & LEFT)) {
+    if (!exchange(s, w, w & ~LEFT)) continue;
+    list.unlink(s);
+    return true;
+  }
+  return false;
+}
+
+// Until the source has been finished; by this thread where it was left to whoever comes.
+void wait_for_end(uint32_t index, uint32_t gen) noexcept {
+  const auto word_of = [=] {
+    const Slot *s = find_slot(index);  // null: its context has gone, and it with it
+    return s ? s->word.load(std::memory_order_acquire) : 0;
+  };
+  for (;;) {
+    {
+      const Visit visit;
+      uint64_t w = word_of();
+      if (!ending(w, gen)) return;
+      Slot &s = *find_slot(index);
+      if ((w & LEFT) && take_left(s, gen)) return drop(s);
+      if (!(w & WAITER) && !exchange(s, w, w | WAITER)) continue;
+    }
+    wait_while(index, [&] {
+      const Visit visit;
+      const uint64_t w = word_of();
+      return ending(w, gen) && (w & WAITER) && !(w & LEFT);
+    });
+  }
 }
 
 // What each kind must undo before its finalizer may run. The caller still holds the source.
@@ -285,37 +342,67 @@ bool disarm_word(Slot &s, uint32_t gen) noexcept {
   return false;
 }
 
-bool retire(uint64_t handle, uint32_t why, bool only_new) noexcept {
+namespace {
+
+// As one more holder of what was retired: null when it had ended already.
+Slot *retire_held(uint64_t handle, uint32_t why, bool only_new) noexcept {
   Seen v;
-  if (!look(handle, &v) || !retire_word(*v.slot, generation_of(handle), why, only_new)) return false;
+  if (!look(handle, &v) || !retire_word(*v.slot, generation_of(handle), why, only_new)) return nullptr;
   TORQUE_PROBE2(retire, handle, why);
   Slot &s = *v.slot;
   v.domain = s.domain.get();  // it may have moved until it started
   dismantle(v, handle);
   Strand *strand = ends(s).strand.get();
   if (strand && strand->withdraw(s)) drop(s);  // the queue's hold: nobody need come for it
-  drop(s);
-  return true;
+  return &s;
 }
 
-torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
+}  // namespace
+
+bool retire(uint64_t handle, uint32_t why, bool only_new) noexcept {
+  Slot *s = retire_held(handle, why, only_new);
+  if (s) drop(*s);
+  return s != nullptr;
+}
+
+void retire_for_others(uint64_t handle, uint32_t why) noexcept {
+  if (Slot *s = retire_held(handle, why, false)) let_go(*s);
+}
+
+namespace {
+
+// Whether this thread is in a callback that the source's end must wait for: its own, or that of a child of it.
+bool runs_for(uint64_t handle) noexcept {
   for (Turn *t = current_turn(); t; t = t->outer) {
-    if (t->current == handle && handle) return TORQUE_ERR_DEADLOCK;
+    if (t->current == 0) continue;
+    if (t->current == handle) return true;
+    const Slot *s = find_slot(index_of(t->current));
+    if (s && parent_of(*s) == handle) return true;
   }
-  if (Finishing::any(handle)) return TORQUE_ERR_DEADLOCK;
+  return false;
+}
+
+torque_err retire_unless_waited_for(uint64_t handle, uint32_t why) noexcept {
+  const Visit visit;
+  if (runs_for(handle) || Finishing::any(handle)) return TORQUE_ERR_DEADLOCK;
   Seen v;
-  if (!look(handle, &v)) {
-    // Ended by another call, which may not be over.
-    if (Slot *s = find_slot(index_of(handle))) wait_for_end(*s, generation_of(handle));
-    return TORQUE_ERR_STALE;
-  }
+  if (!look(handle, &v)) return TORQUE_ERR_STALE;  // ended by another call, which may not be over
   for (Turn *t = current_turn(); t; t = t->outer) {
     if (t->strand && v.kind != Kind::strand && ends(*v.slot).strand.look() == t->strand) return TORQUE_ERR_DEADLOCK;
   }
-  const bool ours = retire(handle, why, v.kind == Kind::job);
-  if (!ours && v.kind == Kind::job && look(handle, &v)) return TORQUE_ERR_STATE;
-  wait_for_end(*v.slot, generation_of(handle));
-  return ours ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+  if (retire(handle, why, v.kind == Kind::job)) return TORQUE_ERR_NONE;
+  return v.kind == Kind::job && look(handle, &v) ? TORQUE_ERR_STATE : TORQUE_ERR_STALE;
+}
+
+}  // namespace
+
+bool finishing_in(const Context &context) noexcept { return Finishing::any_of(context); }
+
+torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
+  if (generation_of(handle) == 0) return TORQUE_ERR_STALE;
+  const torque_err err = retire_unless_waited_for(handle, why);
+  if (err == TORQUE_ERR_NONE || err == TORQUE_ERR_STALE) wait_for_end(index_of(handle), generation_of(handle));
+  return err;
 }
 
 void drop(Slot &s) noexcept {
@@ -323,11 +410,36 @@ void drop(Slot &s) noexcept {
   if (state(w) == RETIRED && running(w) == 0) finish(s, w);
 }
 
+// The last holder leaves the source on a list that holds it; the domain's workers, or who waits for its end, take it.
+void let_go(Slot &s) noexcept {
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  while (state(w) != RETIRED || running(w) != 1) {
+    if (exchange(s, w, w - kRunningOne)) return;
+  }
+  Domain &d = *s.domain.get();
+  Context &context = d.context;
+  if (!context.stopping.load(std::memory_order_acquire) && context.ensure_started()) return drop(s);  // no worker will come
+  const uint32_t index = s.index;
+  {
+    Lock lock(d.left.lock);
+    while (!exchange(s, w, w | LEFT)) {
+    }
+    d.left.push(s);
+    d.poke();
+  }
+  if (w & WAITER) wake_waiters(index);
+}
+
 bool hold(uint64_t handle, Seen *ret) noexcept {
   if (!look(handle, ret)) return false;
   Slot &s = *ret->slot;
   uint64_t w = s.word.load(std::memory_order_acquire);
   while (is_live(w, generation_of(handle))) {
+    if (crowded(w)) {  // by calls that are soon over
+      ::sched_yield();
+      w = s.word.load(std::memory_order_acquire);
+      continue;
+    }
     if (!exchange(s, w, w + kRunningOne)) continue;
     ret->word = w;
     ret->domain = s.domain.get();
@@ -377,6 +489,7 @@ void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept {
   uint64_t w = s ? s->word.load(std::memory_order_acquire) : 0;
   while (is_live(w, gen) && state(w) != NEW) {
     const bool shared = concurrent(*s);
+    if (shared && crowded(w)) return (void)activate(handle, events);  // when some of those calls are over
     if (shared || state(w) == ARMED) {
       if (exchange(*s, w, (shared ? w : with_state(w, HELD)) + kRunningOne)) return serve(t, *s, handle, events);
     } else if (state(w) == HELD) {
@@ -408,7 +521,7 @@ void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
       const uint32_t told = wanted(s, events);
       if (told) again = run(t, s, handle, told);
     }
-    events = settle(t, s, handle, events, again, reruns++ < kRerunsMax);
+    events = settle(t, s, handle, events, again, reruns++ < kRerunsMax && !halted(t));
   } while (events);
 }
 
@@ -429,6 +542,10 @@ uint32_t run_postponed(Turn &t, uint32_t limit) noexcept {
       if (!s) break;
       list.unlink(*s);
       w = s->word.load(std::memory_order_acquire);
+      if (concurrent(*s) && crowded(w)) {
+        list.push(*s);
+        break;
+      }
       while (!exchange(*s, w, with_state(no_pending(w), concurrent(*s) ? ARMED : HELD) + kRunningOne)) {
       }
     }
@@ -437,6 +554,52 @@ uint32_t run_postponed(Turn &t, uint32_t limit) noexcept {
     serve(t, *s, handle_of(generation(w), s->index), pending(w) ? pending(w) : uint32_t{TORQUE_TRIGGER});
   }
   return ran;
+}
+
+uint32_t finish_left(Domain &d, uint32_t limit) noexcept {
+  uint32_t done = 0;
+  while (done < limit) {
+    Slot *s;
+    {
+      Lock lock(d.left.lock);
+      s = d.left.front();
+      if (!s) break;
+      d.left.unlink(*s);
+      s->word.fetch_and(~LEFT, std::memory_order_acq_rel);
+    }
+    drop(*s);
+    ++done;
+  }
+  return done;
+}
+
+namespace {
+
+bool is_parent(Kind kind) noexcept { return kind == Kind::condition || kind == Kind::listener || kind == Kind::datagrams; }
+
+// Of a context that lives on in a child. What a thread of the child may be finishing is not held by anybody.
+uint32_t finish_orphans(Domain &d, bool parents) noexcept {
+  uint32_t done = 0;
+  d.slots.each_ended([&](uint64_t handle) {
+    Slot &s = *find_slot(index_of(handle));
+    const uint64_t w = s.word.load(std::memory_order_acquire);
+    if (!ending(w, generation_of(handle)) || running(w) == 0 || (w & LEFT) || is_parent(s.kind.get()) != parents) return;
+    if (s.kind.get() == Kind::condition && is_waited_for(s)) return;
+    s.word.fetch_sub(w & kRunningMask, std::memory_order_acq_rel);
+    finish(s, w & ~kRunningMask);
+    ++done;
+  });
+  return done;
+}
+
+}  // namespace
+
+void finish_orphans(Context &context) noexcept {
+  for (const bool parents : {false, true}) {
+    uint32_t done = 0;
+    for (uint32_t i = 0; i < context.domain_count(); ++i) done += finish_orphans(context.domain(i), parents);
+    if (done) return;  // parents when their children have gone
+  }
 }
 
 uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept {

@@ -10,6 +10,7 @@
 // Thread: any, except what takes a Turn.
 #pragma once
 
+#include "base/visit.hh"
 #include "source/context.hh"
 #include "source/turn.hh"
 
@@ -52,12 +53,18 @@ bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after
 // Ends a source: no new callback starts. The last of those who hold it finishes it: perhaps before this returns.
 // Returns: false when it had ended already. only_new: or was started.
 bool retire(uint64_t handle, uint32_t reason, bool only_new = false) noexcept;
-// The same, and waits for the finalizer. Errors: STALE another call has ended it, and that end is waited for; DEADLOCK;
-// STATE a job that was started.
+// The same, without finishing it here: its finalizer is not for this thread, which may hold the program's locks.
+void retire_for_others(uint64_t handle, uint32_t reason) noexcept;
+// As retire(), and waits for the finalizer. Errors: STALE another call has ended it, and that end is waited for; DEADLOCK;
+// STATE a job that was started. No visit may be under way.
 torque_err retire_and_wait(uint64_t handle, uint32_t reason) noexcept;
-// For a holder or child of a retired source that gives it up.
+// For a worker, a remover or a child that gives a source up. The last one finishes it, here.
 void drop(Slot &s) noexcept;
-// One more holder of a source, so that what it owns stays until drop(). False: it has ended.
+// For any other call: if it is the last one, the domain's workers finish the source, or who waits for its end.
+void let_go(Slot &s) noexcept;
+// Whether this thread is in a finalizer of a source of that context.
+bool finishing_in(const Context &context) noexcept;
+// One more holder of a source, so that what it owns stays until drop() or let_go(). False: it has ended.
 bool hold(uint64_t handle, Seen *ret) noexcept;
 // The same for a source that cannot end meanwhile (a listener's parts).
 void hold_too(Slot &s) noexcept;
@@ -73,6 +80,10 @@ void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept;
 bool deliver_if_armed(Turn &t, uint64_t handle) noexcept;
 // Each idle source of the domain once. Answers how many.
 uint32_t run_idle_sources(Turn &t) noexcept;
+// Finishes at most limit of those that were left to the domain's workers. Answers how many.
+uint32_t finish_left(Domain &d, uint32_t limit) noexcept;
+// In a forked child, when no call is under way: finishes the sources that only threads of the parent still hold.
+void finish_orphans(Context &context) noexcept;
 // At most limit sources of the postponed list. Answers how many.
 uint32_t run_postponed(Turn &t, uint32_t limit) noexcept;
 // Those due by now; wall_too: also those of the wall clock. told: the timer descriptor has fired, and must be set anew
@@ -141,6 +152,9 @@ void end_waiter(Slot &s) noexcept;
 void free_waiter(Context &context, Slot &s) noexcept;
 void end_condition(Slot &s, uint32_t reason) noexcept;  // and those who wait for it
 void free_condition(Context &context, Slot &s) noexcept;
+uint64_t condition_of(Slot &s) noexcept;  // of a waiter
+bool is_waited_for(Slot &s) noexcept;     // a condition
+void free_strand(Slot &s) noexcept;
 
 void end_job(Context &context, Slot &s) noexcept;  // tells what was not told
 torque_err start_port(Context &context, Slot &s, uint64_t handle) noexcept;

@@ -27,23 +27,36 @@ Strand *Strand::make(Context &context, torque_err *err) noexcept {
   return strand;
 }
 
+void Strand::destroy() noexcept {
+  const Alloc alloc = alloc_;
+  alloc.destroy(this);
+}
+
+// With the end of the runner, and so before its context is freed.
+void free_strand(Slot &s) noexcept {
+  auto *strand = static_cast<Strand *>(ends(s).extra);
+  if (!strand) return;
+  strand->context_.store(nullptr, std::memory_order_release);
+  if (strand->refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) strand->destroy();
+}
+
+// The runner's reference is given up when it has been finished: not while it runs what is queued.
 void Strand::unref() noexcept {
-  if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  Context &context = context_;
-  retire(runner_, TORQUE_END_REMOVED);
-  this->~Strand();
-  context.alloc.put(this, sizeof(Strand));
+  const uint64_t runner = runner_;
+  const uint64_t before = refs_.fetch_sub(1, std::memory_order_acq_rel);
+  if (before == 1) destroy();
+  else if (before == 2) retire(runner, TORQUE_END_REMOVED);  // has ended already where the context has
 }
 
 torque_err Strand::post(torque_post_fn *fn, void *arg) noexcept {
-  auto *node = static_cast<Posted *>(context_.alloc.get(sizeof(Posted), alignof(Posted)));
+  auto *node = static_cast<Posted *>(alloc_.get(sizeof(Posted), alignof(Posted)));
   if (!node) return TORQUE_ERR_RESOURCE;
   *node = {fn, arg, nullptr};
   bool run_it;
   {
     Lock lock(lock_);
     if (closed_) {
-      context_.alloc.put(node, sizeof *node);
+      alloc_.put(node, sizeof *node);
       return TORQUE_ERR_STOPPED;
     }
     (last_posted_ ? last_posted_->next : first_posted_) = node;
@@ -81,15 +94,21 @@ bool Strand::withdraw(Slot &s) noexcept {
   return true;
 }
 
+Strand::Posted *Strand::take_posted() noexcept {
+  Posted *p = first_posted_;
+  if (!p) return nullptr;
+  first_posted_ = p->next;
+  if (!first_posted_) last_posted_ = nullptr;
+  return p;
+}
+
 void Strand::take(Slot **ret_slot, uint32_t *ret_events, Posted **ret_posted) noexcept {
   *ret_slot = nullptr;
   *ret_posted = nullptr;
   Lock lock(lock_);
   posted_turn_ = !posted_turn_;
   if (first_posted_ && (posted_turn_ || queue_.empty())) {
-    *ret_posted = first_posted_;
-    first_posted_ = first_posted_->next;
-    if (!first_posted_) last_posted_ = nullptr;
+    *ret_posted = take_posted();
   } else if (Slot *s = queue_.front()) {
     queue_.unlink(*s);
     *ret_events = std::exchange(s->strand_events, 0);
@@ -99,24 +118,28 @@ void Strand::take(Slot **ret_slot, uint32_t *ret_events, Posted **ret_posted) no
   }
 }
 
+void Strand::run(Turn &t, Posted *p) noexcept {
+  const Posted item = *p;
+  alloc_.put(p, sizeof *p);
+  {
+    const Watched watched(t.beat, 0, reinterpret_cast<Callback>(item.fn));
+    item.fn(item.arg);
+  }
+  t.counters.add(Counter::posted);
+  unref();
+}
+
+// After a break or a stop nothing else starts; what is queued stays so.
 bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
-  ref();
   Strand *outer = std::exchange(t.strand, this);
   bool more = true;
-  for (uint32_t i = 0; i < limit; ++i) {
+  for (uint32_t i = 0; i < limit && !halted(t); ++i) {
     Slot *s;
     Posted *p;
     uint32_t events;
     take(&s, &events, &p);
     if (p) {
-      const Posted item = *p;
-      context_.alloc.put(p, sizeof *p);
-      {
-        const Watched watched(t.beat, 0, reinterpret_cast<Callback>(item.fn));
-        item.fn(item.arg);
-      }
-      t.counters.add(Counter::posted);
-      unref();
+      run(t, p);
     } else if (s) {
       serve_held(t, *s, handle_of(*s), events);
     } else {
@@ -125,18 +148,19 @@ bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
     }
   }
   t.strand = outer;
-  unref();
   return more;
 }
 
 void Strand::close(Turn &t) noexcept {
-  {
+  const auto next = [this] {
     Lock lock(lock_);
     closed_ = true;
     busy_ = true;
-  }
-  while (serve_queue(t, kBatch)) {
-  }
+    return take_posted();
+  };
+  Strand *outer = std::exchange(t.strand, this);
+  while (Posted *p = next()) run(t, p);
+  t.strand = outer;
 }
 
 bool run_strand(Turn &t, Slot &s, uint64_t, uint32_t) noexcept {

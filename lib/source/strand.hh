@@ -3,6 +3,10 @@
 //
 // Who finds it idle runs it; what comes meanwhile queues up, and is run by that thread when it is done, a few at a time;
 // the rest by the strand's own source (the runner), which is activated like any other. A queued source stays HELD.
+//
+// The object has references: the caller's, one of each source and each posted function, and the runner's. When only the
+// runner's is left the runner ends; with the end of the runner, or after it, the last reference frees the object. So it
+// may be given up in any order: also after its context has gone, of which it knows nothing any more by then.
 #pragma once
 
 #include "base/mutex.hh"
@@ -17,14 +21,6 @@ class Strand {
   // One reference, the caller's. Null and *err on failure.
   static Strand *make(Context &context, torque_err *err) noexcept;
 
-  // For who found it without a reference of its own. False: it is about to go.
-  bool try_ref() noexcept {
-    uint32_t n = refs_.load(std::memory_order_relaxed);
-    while (n != 0) {
-      if (refs_.compare_exchange_weak(n, n + 1, std::memory_order_acquire)) return true;
-    }
-    return false;
-  }
   void ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void unref() noexcept;
 
@@ -36,31 +32,40 @@ class Strand {
   bool withdraw(Slot &s) noexcept;
   void serve_first(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept;
 
-  // Runs what is queued, up to a limit. Requires: the strand is the caller's (or its runner's). True: more is left.
+  // Runs what is queued, up to a limit. Requires: the strand is the caller's (or its runner's), who keeps a reference.
+  // True: more is left.
   bool serve_queue(Turn &t, uint32_t limit) noexcept;
-  // The context stops: posted functions run now, and no others come.
+  // The context stops: posted functions run now, and no others come. Queued sources stay where they are, to be ended.
+  // Requires: the caller holds the runner.
   void close(Turn &t) noexcept;
-  Context &context() noexcept { return context_; }
+  // Null once its context has ended. In a visit: what is found stays until that is over.
+  Context *context() noexcept { return context_.load(std::memory_order_acquire); }
   Mutex &lock_for_fork() noexcept { return lock_; }
   bool locked_for_fork = false;
 
  private:
   friend struct Alloc;
+  friend void free_strand(Slot &s) noexcept;
   struct Posted {
     torque_post_fn *fn;
     void *arg;
     Posted *next;
   };
-  explicit Strand(Context &context) noexcept : context_(context) {}
+  explicit Strand(Context &context) noexcept : alloc_(context.alloc), context_(&context) {}
   ~Strand() = default;
   // The next thing to run; neither: the strand is idle from now on.
   void take(Slot **ret_slot, uint32_t *ret_events, Posted **ret_posted) noexcept;
+  Posted *take_posted() noexcept REQUIRES(lock_);
+  void run(Turn &t, Posted *p) noexcept;
+  void destroy() noexcept;
 
   // Constant after make().
-  Context &context_;
+  const Alloc alloc_;
   uint64_t runner_ = 0;
 
-  std::atomic<uint32_t> refs_{1};  // the last unref (acq_rel) frees
+  // store_release with the end of the runner, before its context may be freed: pairs with context().
+  std::atomic<Context *> context_;
+  std::atomic<uint64_t> refs_{2};  // the caller's and the runner's. The last to go (acq_rel) frees
 
   Mutex lock_;
   bool busy_ GUARDED_BY(lock_) = false;

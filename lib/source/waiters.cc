@@ -4,32 +4,24 @@
 namespace torque {
 
 namespace {
-struct Room {
-  Mutex lock;
-  Condition changed;
-};
 constexpr uint32_t kRooms = 8;
-constinit Room rooms[kRooms];
+constinit WaitRoom rooms[kRooms];
 }  // namespace
 
-void wait_for_generation(Slot &s, uint32_t generation) noexcept {
-  Room &r = rooms[s.index % kRooms];
-  Lock lock(r.lock);
-  while (word::generation(s.word.load(std::memory_order_acquire)) == generation) r.changed.wait(r.lock);
-}
+WaitRoom &wait_room_of(uint32_t index) noexcept { return rooms[index % kRooms]; }
 
 void wake_waiters(uint32_t index) noexcept {
-  Room &r = rooms[index % kRooms];
+  WaitRoom &r = wait_room_of(index);
   Lock lock(r.lock);
   r.changed.notify_all();
 }
 
 void lock_waiters_for_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
-  for (Room &r : rooms) r.lock.lock();
+  for (WaitRoom &r : rooms) r.lock.lock();
 }
 
 void unlock_waiters_after_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
-  for (Room &r : rooms) r.lock.unlock();
+  for (WaitRoom &r : rooms) r.lock.unlock();
 }
 
 }  // namespace torque

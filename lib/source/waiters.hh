@@ -3,13 +3,30 @@
 #pragma once
 
 #include "base/mutex.hh"
+#include "base/visit.hh"
 #include "source/slot.hh"
 
 namespace torque {
 
-// Requires: the waiter has set WAITER in the word, with that generation.
-void wait_for_generation(Slot &s, uint32_t generation) noexcept;  // to be over
-void wake_waiters(uint32_t index) noexcept;                       // after the word has changed
+// Sleeps while asleep(), which looks at a word in which WAITER is set. No visit is under way meanwhile: what asleep()
+// looks at it must find anew, in a visit of its own.
+template <class Asleep>
+void wait_while(uint32_t index, Asleep asleep) noexcept;
+void wake_waiters(uint32_t index) noexcept;  // after the word has changed
+
+struct WaitRoom {
+  Mutex lock;
+  Condition changed;
+};
+WaitRoom &wait_room_of(uint32_t index) noexcept;
+
+template <class Asleep>
+void wait_while(uint32_t index, Asleep asleep) noexcept {
+  WaitRoom &r = wait_room_of(index);
+  const Outside outside;
+  Lock lock(r.lock);
+  while (asleep()) r.changed.wait(r.lock);
+}
 
 void lock_waiters_for_fork() noexcept;
 void unlock_waiters_after_fork() noexcept;

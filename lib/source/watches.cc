@@ -213,11 +213,10 @@ uint32_t Watches::tell_peeked() noexcept {
   return told;
 }
 
-// Its finalizer may run here, and make wishes.
 void Watches::retire_replaced() noexcept {
   const uint64_t source = replaced_;
   replaced_ = 0;
-  retire(source, TORQUE_END_REPLACED);
+  retire_for_others(source, TORQUE_END_REPLACED);
 }
 
 // A regular file. (What it is asked for beside reading and writing never comes.)

@@ -157,6 +157,7 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
     behind_ = !all;
   }
   run_posted(t);
+  if (domain.left.length() && !halted(t)) finish_left(domain, domain.left.length());
   const bool quiet = n == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
   if (quiet && domain.idle.length()) run_idle_sources(t);
   if (siblings_idle() && domain.postponed.length() > 1) domain.poke();
@@ -189,6 +190,7 @@ uint64_t Worker::serve_sources(const std::atomic<uint32_t> *breaks, const Ready 
   if (const uint32_t ready = domain.postponed.length()) run_postponed(t, ready);
   if (timer_told || domain.timers.any()) fire_timers(t, monotonic_ns(), true, timer_told);
   run_posted(t);
+  if (domain.left.length() && !halted(t)) finish_left(domain, domain.left.length());
   const bool quiet = n == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
   if (quiet && domain.idle.length()) run_idle_sources(t);
   domain.fall_asleep();

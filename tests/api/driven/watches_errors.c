@@ -280,9 +280,10 @@ static void a_wish_at_once_ends_a_lost_source(void **state) {
   struct probe *p = probe_fd(*state, fd[0], TORQUE_READ, 0);
   assert_int_equal(dup2(other[0], fd[0]), fd[0]);
   assert_int_equal(wish_now(w, fd[0], TORQUE_READ, 0), 0);
-  assert_ended(p, TORQUE_END_REPLACED);
+  assert_int_equal(torque_source_alive(p->source), 0);
   say(other[1], 1);
   assert_int_equal(pass(w), 1);
+  assert_ended(p, TORQUE_END_REPLACED); /* in the pass, and not in the call that has found it out */
 }
 
 /* ---- What runs out ---- */

@@ -68,6 +68,7 @@ static void a_duplicate_keeps_old_events_coming(void **state) {
   fixture_close(f, fd[0]);
   const int peer = use_number_again(f, fd[0]);
   struct probe *heir = probe_fd(f, fd[0], TORQUE_READ, 0);
+  AWAIT(f, old->finals);
   assert_ended(old, TORQUE_END_REPLACED);
   const uint64_t stale = stat_total(f->ctx, "stale");
   say(fd[1], 1);
@@ -184,6 +185,7 @@ static void closed_by_its_own_callback(void **state) {
     assert_int_equal(p->finals, 0); /* nobody has told the library */
     const int peer = use_number_again(f, fd[0]);
     struct probe *heir = probe_fd(f, fd[0], TORQUE_READ, flags);
+    AWAIT(f, p->finals);
     assert_ended(p, TORQUE_END_REPLACED);
     say(peer, 1);
     AWAIT(f, heir->bytes == 1);

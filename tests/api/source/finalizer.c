@@ -119,6 +119,7 @@ static void replaced_when_the_number_is_used_again(void **state) {
   assert_int_equal(dup2(b[0], a[0]), a[0]);
   fixture_own(f, a[0]);
   struct probe *heir = probe_fd(f, a[0], TORQUE_READ, 0);
+  AWAIT(f, old->finals);
   assert_ended(old, TORQUE_END_REPLACED);
   assert_int_equal(torque_source_alive(old->source), 0);
   assert_int_equal(torque_source_remove(old->source), TORQUE_ERR_STALE);
