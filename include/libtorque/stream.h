@@ -4,6 +4,7 @@
 
 #include <libtorque/layer.h>
 #include <libtorque/listen.h>
+#include <libtorque/post.h>
 #include <libtorque/source.h>
 #include <stddef.h>
 #include <sys/uio.h>
@@ -153,6 +154,13 @@ TORQUE_API torque_err torque_stream_resume(torque_source stream);
  * them. Errors of consume: INVAL more than is kept. */
 TORQUE_API torque_err torque_stream_peek(torque_source stream, const void **ret_data, size_t *ret_length);
 TORQUE_API torque_err torque_stream_consume(torque_source stream, size_t length);
+
+/* ---- From outside ---- */
+
+/* torque_source_run() (post.h) of a stream: fn runs in its turn, also before open, and everything that says "own callback"
+ * works there. In order with what this thread has written to the stream and asked of it. Errors: as there; KIND not a
+ * stream. */
+TORQUE_API torque_err torque_stream_run(torque_source stream, torque_run_fn *fn, void *arg);
 
 /* ---- Ends ---- */
 

@@ -2,6 +2,7 @@
 #include "libtorque/post.h"
 
 #include "api/handle.hh"
+#include "stream/stream.hh"
 
 using namespace torque;
 
@@ -46,6 +47,14 @@ torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *ar
                                 : post_to(*v.domain, fn, arg);
   let_go(*v.slot);
   return err;
+}
+
+torque_err torque_source_run(torque_source source, torque_run_fn *fn, void *arg) {
+  const Visit visit;
+  Seen v;
+  if (!fn) return TORQUE_ERR_INVAL;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  return v.kind == Kind::stream ? call_stream(source, fn, arg) : call_source(source, fn, arg);
 }
 
 torque_err torque_strand_new(struct torque_ctx *ctx, struct torque_strand **ret_strand) {

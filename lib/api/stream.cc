@@ -87,24 +87,26 @@ torque_err hand_over(Target &t, Pieces &pieces, uint64_t n) noexcept {
 
 torque_err writable(Target &t) noexcept {
   if (t.err) return t.err;
-  return t.stream().ended.load(std::memory_order_relaxed) ? TORQUE_ERR_STATE : TORQUE_ERR_NONE;
+  const bool ended = t.stream().ended.load(std::memory_order_relaxed);
+  const bool not_yet = ended && t.own && t.holding().is(kCalled) && !t.holding().is(kEndAsked);
+  return ended && !not_yet ? TORQUE_ERR_STATE : TORQUE_ERR_NONE;
 }
 
 torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
   Target t(stream);
   if (t.err) return t.err;
+  if (t.own) {
+    Hold h = t.holding();
+    ask_own(h, what, undoes);
+    return TORQUE_ERR_NONE;
+  }
   Stream &s = t.stream();
   {
     Lock lock(s.lock);
     s.asked = (s.asked & ~undoes) | what;
     if (what & kAskEnd) s.ended.store(true, std::memory_order_relaxed);
   }
-  if (t.own) {
-    Hold h = t.holding();
-    read_mail(h);
-  } else {
-    t.call();
-  }
+  t.call();
   return TORQUE_ERR_NONE;
 }
 
@@ -352,6 +354,11 @@ torque_err torque_stream_release(torque_source stream, int32_t *ret_fd) {
   over(h, TORQUE_ERR_NONE);
   *ret_fd = fd;
   return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_run(torque_source stream, torque_run_fn *fn, void *arg) {
+  const Visit visit;
+  return fn ? call_stream(stream, fn, arg) : TORQUE_ERR_INVAL;
 }
 
 torque_err torque_stream_set_arg(torque_source stream, void *arg) {

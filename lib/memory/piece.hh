@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A piece: bytes on their way, in a list. They stand in the piece itself (which then has room for more behind them), in
-// memory that somebody lends, or in a file.
+// memory that somebody lends, or in a file. A call is none: it stands in a mailbox among them (stream/calls.cc).
 //
 // Thread: whoever has it. Pieces of one context may be taken and given back by different threads.
 #pragma once
@@ -11,7 +11,7 @@
 namespace torque {
 
 struct alignas(64) Piece {
-  enum class Kind : uint8_t { own, lent, file };
+  enum class Kind : uint8_t { own, lent, file, call };
 
   Piece *next;
   char *at;                 // own, lent: the first byte that counts

@@ -39,9 +39,11 @@ void Domain::lock_for_fork() noexcept {
   left.lock.lock();
   posted.lock_for_fork().lock();
   idle.lock_for_fork().lock();
+  calls.lock_for_fork().lock();
 }
 
 void Domain::unlock_after_fork() noexcept {
+  calls.lock_for_fork().unlock();
   idle.lock_for_fork().unlock();
   posted.lock_for_fork().unlock();
   left.lock.unlock();

@@ -7,6 +7,7 @@
 
 #include "queue/queue.hh"
 #include "source/batch_pool.hh"
+#include "source/calls.hh"
 #include "source/idle.hh"
 #include "source/posted.hh"
 #include "source/postponed.hh"
@@ -20,7 +21,7 @@ class Domain {
  public:
   Domain(Context &owner, const Alloc &alloc, uint32_t number, uint32_t worker_count, bool driven) noexcept
       : context(owner), index(number), workers(worker_count), slots(alloc, *this), timers(alloc, worker_count > 1),
-        posted(alloc), batches(alloc, worker_count), sleepers_(driven ? 1 : 0), alloc_(alloc) {}
+        calls(alloc), posted(alloc), batches(alloc, worker_count), sleepers_(driven ? 1 : 0), alloc_(alloc) {}
   ~Domain();
   Domain(const Domain &) = delete;
   Domain &operator=(const Domain &) = delete;
@@ -42,6 +43,7 @@ class Domain {
   Timers timers;
   Postponed postponed;
   Postponed left;  // sources that have ended, to be finished by a worker or by who waits for them. After postponed's lock
+  Calls calls;
   Posted posted;
   IdleList idle;
   BatchPool batches;

@@ -54,6 +54,7 @@ constexpr uint16_t kElsewhere = 0x200;     // another domain serves it than the 
 
 constexpr uint32_t kTimerEvent = 0x80;  // pending bit beside the public ones: the timer is due
 constexpr uint32_t kAlwaysTold = TORQUE_ERROR | TORQUE_CLOSED | TORQUE_TRIGGER | kTimerEvent;
+constexpr uint32_t kNoEvent = 0x100;  // for serve(): look who calls, there may be no event
 constexpr uint32_t kNoSlot = UINT32_MAX;
 
 using Callback = void (*)();
@@ -80,6 +81,7 @@ struct alignas(64) Slot {
   Steady<int32_t> fd;       // -1: none. Timers, under the timer lock: ns by which slack moved the deadline
   uint32_t index;           // constant for ever
   Steady<Kind> kind;
+  std::atomic<uint8_t> calls;  // functions wait for its turn; written under the lock of calls.hh, for the holder to see
   Steady<uint16_t> traits;  // kRemoveAfter: as the last set() says
 
   // Descriptors: the events asked for; written under the entry lock, relaxed readers may see the old value for one event.

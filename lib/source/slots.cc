@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <new>
 
+#include "source/calls.hh"
+
 namespace torque {
 
 namespace {
@@ -127,6 +129,7 @@ SlotPool::~SlotPool() {
   for (Chunk *c = all_; c;) {
     Chunk *next = c->all_next;
     if (!c->mapped) alloc_.put(c->slots, kChunkBytes);
+    alloc_.put(c->calls, kChunkSlots * sizeof(CallQueue));
     alloc_.destroy(c);
     c = next;
   }
@@ -210,6 +213,7 @@ Slot *SlotPool::take() noexcept {
   s.fd.set(-1);
   s.kind.set(Kind::event);
   s.traits.set(0);
+  s.calls.store(0, std::memory_order_relaxed);
   s.interest.store(0, std::memory_order_relaxed);
   s.next = s.prev = kNoSlot;
   s.strand_events = 0;

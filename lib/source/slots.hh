@@ -16,6 +16,7 @@
 namespace torque {
 
 class SlotPool;
+struct CallQueue;
 
 // One chunk, apart from its memory. Guarded by its pool's lock but for what is constant.
 struct Chunk {
@@ -33,6 +34,7 @@ struct Chunk {
   Chunk *prev = nullptr;     // in one of the pool's lists
   Chunk *next = nullptr;
   Chunk *all_next = nullptr;  // constant
+  CallQueue *calls = nullptr;  // one for each slot, under the lock of calls.hh; null: nobody has called one of its sources
 };
 
 // Two levels: 1024 leaves of 4096 chunks of 512 slots, 2^31 in all. The first leaf is static, so that most processes

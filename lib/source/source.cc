@@ -85,6 +85,10 @@ void take_apart(Slot &s, uint64_t w) noexcept {
   if (kind == Kind::path) free_path(context, s);
   if (kind == Kind::network) free_network(context, s);
   Strand *strand = ends(s).strand.get();
+  if (has_calls(s) || kind == Kind::stream) {
+    const Finishing finishing(handle, parent_of(s), context);
+    kind == Kind::stream ? end_stream_calls(s, handle, reason(w)) : end_calls(s, handle, reason(w));
+  }
   if (auto *final = ends(s).final) {
     const Finishing finishing(handle, parent_of(s), context);
     Turn *t = current_turn();
@@ -243,7 +247,7 @@ uint32_t settle(Turn &t, Slot &s, uint64_t handle, uint32_t events, bool again, 
     }
     if (w & AGAIN) {
       const uint32_t more = pending(w);
-      if (exchange(s, w, no_pending(w) & ~AGAIN) && more) return more;
+      if (exchange(s, w, no_pending(w) & ~AGAIN)) return more ? more : kNoEvent;
       continue;
     }
     if (!exchange(s, w, with_state(w, ARMED) - kRunningOne)) continue;
@@ -280,6 +284,7 @@ bool run(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
 // What of these events the source wants to hear.
 uint32_t wanted(const Slot &s, uint32_t events) noexcept {
   const Kind kind = s.kind.get();
+  if (events == kNoEvent) return 0;
   if (kind != Kind::fd) return events;
   if (events & TORQUE_TRIGGER) return events;  // by torque_trigger(): whatever it said
   const uint32_t interest = s.interest.load(std::memory_order_relaxed);
@@ -517,7 +522,10 @@ void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   int reruns = 0;
   do {
     bool again = false;
-    if (state(s.word.load(std::memory_order_acquire)) != RETIRED) {
+    if (has_calls(s) && run_calls(t, s, handle)) {
+      events |= TORQUE_TRIGGER;
+      again = true;
+    } else if (state(s.word.load(std::memory_order_acquire)) != RETIRED) {
       const uint32_t told = wanted(s, events);
       if (told) again = run(t, s, handle, told);
     }
@@ -550,8 +558,7 @@ uint32_t run_postponed(Turn &t, uint32_t limit) noexcept {
       }
     }
     ++ran;
-    // Nothing to tell (a timer that was cancelled meanwhile): settled without a call.
-    serve(t, *s, handle_of(generation(w), s->index), pending(w) ? pending(w) : uint32_t{TORQUE_TRIGGER});
+    serve(t, *s, handle_of(generation(w), s->index), pending(w) ? pending(w) : kNoEvent);
   }
   return ran;
 }

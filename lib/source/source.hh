@@ -140,6 +140,7 @@ void free_listener(Context &context, Slot &s) noexcept;
 void end_acceptor(Slot &s) noexcept;
 
 void revive_stream(Slot &s) noexcept;  // in a forked child, before it runs there
+void end_stream_calls(Slot &s, uint64_t handle, uint32_t reason) noexcept;  // tells those that were left
 void end_stream(Context &context, Slot &s, uint32_t reason) noexcept;  // tells its end, and frees what it had
 torque_err make_idle(Context &context, torque_idle_fn *fn, void *arg, uint64_t *ret) noexcept;
 torque_err start_idle(Slot &s, uint64_t handle) noexcept;

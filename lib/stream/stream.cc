@@ -18,21 +18,6 @@ void note(Hold &h, uint32_t events) noexcept {
   if (events & TORQUE_PRIORITY) h.clear(kShortIsAll);  // a read stops at the urgent mark
 }
 
-void ask(Hold &h, uint32_t asked) noexcept {
-  if (asked & kAskPause) h.set(kPaused);
-  if (asked & kAskResume) {
-    h.clear(kPaused | kFull);
-    h.set(kRetell);
-    note_in(h);
-  }
-  if (asked & (kAskShutdown | kAskClose)) h.set(kEndAsked);
-  if (asked & kAskClose) h.set(kClosing);
-  if (asked & kAskAbort) {
-    h.set(kReset);
-    over(h, TORQUE_ERR_SYSCALL + ECANCELED);
-  }
-}
-
 // Whether the connection stands; a failure has ended the stream.
 bool connected(Hold &h, uint32_t events) noexcept {
   if (h.s.error) {
@@ -104,6 +89,21 @@ void release_pieces(const Alloc &alloc, Pool *pool, Pieces &pieces) noexcept {
 
 }  // namespace
 
+void ask(Hold &h, uint32_t asked) noexcept {
+  if (asked & kAskPause) h.set(kPaused);
+  if (asked & kAskResume) {
+    h.clear(kPaused | kFull);
+    h.set(kRetell);
+    note_in(h);
+  }
+  if (asked & (kAskShutdown | kAskClose)) h.set(kEndAsked);
+  if (asked & kAskClose) h.set(kClosing);
+  if (asked & kAskAbort) {
+    h.set(kReset);
+    over(h, TORQUE_ERR_SYSCALL + ECANCELED);
+  }
+}
+
 void read_mail(Hold &h) noexcept {
   Pieces mail;
   uint32_t asked;
@@ -112,6 +112,7 @@ void read_mail(Hold &h) noexcept {
     mail = std::exchange(h.s.mail, {});
     asked = std::exchange(h.s.asked, 0);
   }
+  if (asked & kAskCall) return run_mail(h, mail, asked);
   if (!mail.empty()) enqueue(h, mail);
   if (asked) ask(h, asked);
 }

@@ -50,6 +50,7 @@ enum : uint32_t {
   kQuiet = 1u << 25,    // it never started: nobody is told of its end
   kPushed = 1u << 26,   // a callback has put layers on top: what is kept goes through them
   kPushing = 1u << 27,  // output goes through the layers
+  kCalled = 1u << 28,   // a function from the mailbox runs: what was asked for after it has not happened yet
   kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes
 };
 
@@ -61,6 +62,7 @@ enum : uint32_t {
   kAskClose = 1u << 3,
   kAskAbort = 1u << 4,
   kAskEnd = kAskShutdown | kAskClose | kAskAbort,
+  kAskCall = 1u << 5,  // functions stand in the mailbox
 };
 
 }  // namespace torque
@@ -146,6 +148,7 @@ void adopt_descriptor(Slot &slot) noexcept;
 void disown_descriptor(Slot &slot) noexcept;
 // What other threads have asked for, and have written.
 void read_mail(Hold &h) noexcept;
+void ask(Hold &h, uint32_t asked) noexcept;
 // What kind of descriptor it is; makes it non-blocking. Errors: SYSCALL + EBADF, ...
 torque_err look_at_descriptor(int fd, uint32_t *ret_flags) noexcept;
 // Ends it with err, now; the rest follows when it is given up.
@@ -153,6 +156,14 @@ void over(Hold &h, torque_err err) noexcept;
 // As over(), but what was made for the peer (an alert) is sent if it can be.
 void fail(Hold &h, torque_err err) noexcept;
 void reset_on_close(int fd) noexcept;
+
+// ---- Functions from outside: calls.cc ----
+// As call_source().
+torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept;
+// Mail with functions in it, and what was asked for after all that.
+void run_mail(Hold &h, Pieces &mail, uint32_t asked) noexcept;
+// From the own callback: at once, behind what others have written.
+void ask_own(Hold &h, uint32_t what, uint32_t undoes) noexcept;
 
 // ---- Input: input.cc ----
 // Reads and tells, as far as budget and program allow. Answers whether there was anything.
