@@ -101,7 +101,7 @@ torque_err torque_listen_address(torque_source listener, void *addr, uint32_t si
   const torque_err err = failed ? last_error() : TORQUE_ERR_NONE;
   let_go(*v.slot);
   if (err) return err;
-  std::memcpy(addr, &address, std::min<size_t>(size, std::min<size_t>(len, sizeof address)));
+  if (size) std::memcpy(addr, &address, std::min<size_t>(size, std::min<size_t>(len, sizeof address)));
   *ret_addrlen = len;
   return TORQUE_ERR_NONE;
 }

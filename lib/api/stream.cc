@@ -424,7 +424,7 @@ torque_err torque_stream_peer(torque_source stream, void *addr, uint32_t size, u
   sockaddr_storage peer;
   socklen_t len = sizeof peer;
   if (::getpeername(t.slot().fd.get(), reinterpret_cast<sockaddr *>(&peer), &len) != 0) return last_error();
-  std::memcpy(addr, &peer, std::min<size_t>(size, std::min<size_t>(len, sizeof peer)));
+  if (size) std::memcpy(addr, &peer, std::min<size_t>(size, std::min<size_t>(len, sizeof peer)));
   *ret_addrlen = len;
   return TORQUE_ERR_NONE;
 }

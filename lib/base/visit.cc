@@ -102,7 +102,7 @@ void wait_until(Over is_over) noexcept {
 
 // Afterwards every other thread has passed a barrier. (One that takes a record from here on has, with the lock in it.)
 void pass_barrier() noexcept {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  visit::fence();
   if (visit::fenced.load(std::memory_order_relaxed)) return;
   bool others = false;
   each([&](const Visitor &v) { others |= &v != visit::mine && v.taken.load(std::memory_order_acquire); });

@@ -293,6 +293,59 @@ static void a_source_may_end_itself(void **state) {
   assert_int_equal(w[0].calls, 1);
 }
 
+/* Waiting for the end of the condition is waiting for its sources, the one that waits among them. */
+static void remove_its_condition(torque_source source, uint64_t signals, void *arg) {
+  struct waiter *w = arg;
+  (void)source;
+  atomic_fetch_add(&w->signals, signals);
+  atomic_store(&w->err, torque_source_remove_wait(w->condition));
+  atomic_fetch_add(&w->calls, 1);
+}
+
+static void finish_its_condition(torque_source source, int32_t reason, void *arg) {
+  struct waiter *w = arg;
+  atomic_store(&w->err, torque_source_remove_wait(w->condition));
+  on_final(source, reason, arg);
+}
+
+static void a_source_cannot_wait_for_the_end_of_its_condition(void **state) {
+  struct fixture *f = *state;
+  struct waiter *w = waiters_for(f, 2, condition_of(f, 0), NULL);
+  assert_int_equal(torque_condition_add_new(w->condition, remove_its_condition, w, &w->source), 0);
+  assert_int_equal(torque_source_set_finalizer(w->source, finish_its_condition), 0);
+  assert_int_equal(torque_source_start(w->source), 0);
+  assert_int_equal(torque_condition_signal(w->condition), 0);
+  AWAIT(f, w->calls);
+  assert_int_equal(w->err, TORQUE_ERR_DEADLOCK);
+  source_waits(&w[1]); /* nothing was done */
+  atomic_store(&w->err, 0);
+  assert_int_equal(torque_source_remove(w->source), 0);
+  AWAIT(f, w->finals);
+  assert_int_equal(w->err, TORQUE_ERR_DEADLOCK);
+  assert_int_equal(torque_source_remove_wait(w->condition), 0);
+  assert_int_equal(w[1].finals, 1);
+}
+
+/* More than a word's count of holders has room for: they hold the condition together. */
+static void any_number_of_sources_may_wait(void **state) {
+  struct fixture *f = *state;
+  enum { MANY = 66000 };
+  struct waiter *w = waiters_for(f, 1, condition_of(f, 0), NULL);
+  torque_source *all = fixture_take(f, MANY * sizeof *all);
+  for (int i = 0; i < MANY; i++) {
+    assert_int_equal(torque_condition_add_new(w->condition, on_signal, w, &all[i]), 0);
+    assert_int_equal(torque_source_set_finalizer(all[i], on_final), 0);
+    w->source = all[i];
+    assert_int_equal(torque_source_start(all[i]), 0);
+  }
+  assert_int_equal(torque_condition_broadcast(w->condition), 0);
+  AWAIT(f, w->signals == MANY);
+  for (int i = 0; i < 100; i++) assert_int_equal(torque_source_remove_wait(all[i]), 0);
+  assert_int_equal(torque_source_alive(w->condition), 1);
+  assert_int_equal(torque_source_remove_wait(w->condition), 0);
+  assert_int_equal(w->finals, MANY);
+}
+
 /* What a source was signalled and not told goes to the next. */
 static void a_signal_outlives_who_got_it(void **state) {
   struct fixture *f = *state;
@@ -459,6 +512,9 @@ int main(void) {
       ON_EVERY(a_source_is_told_how_many),
       ON_EVERY(a_postponed_signal_is_told_again),
       ON_EVERY(a_source_may_end_itself),
+      ON_EVERY(a_source_cannot_wait_for_the_end_of_its_condition),
+      ON(live, any_number_of_sources_may_wait),
+      ON(driven, any_number_of_sources_may_wait),
       ON(driven, a_signal_outlives_who_got_it),
       ON_EVERY(the_condition_ends_and_all_with_it),
       ON_EVERY(the_context_stops),

@@ -424,6 +424,72 @@ static void fork_while_many_threads_use_it(void **state) {
   serves_in_parent(f);
 }
 
+/* ---- Threads of the child that come first together ---- */
+
+static pthread_barrier_t together;
+
+static void *come_first(void *arg) {
+  torque_source event;
+  pthread_barrier_wait(&together);
+  if (torque_event_add(s.ctx, 0, on_event, NULL, &event) || torque_trigger(event, TORQUE_READ)) atomic_fetch_add((_Atomic int *)arg, 1);
+  return NULL;
+}
+
+static int come_first_in_child(void *arg) {
+  (void)arg;
+  enum { THREADS = 4 };
+  pthread_t t[THREADS];
+  _Atomic int failed = 0;
+  CHECK(pthread_barrier_init(&together, NULL, THREADS) == 0);
+  atomic_store(&s.events, 0);
+  for (int i = 0; i < THREADS; i++) CHECK(pthread_create(&t[i], NULL, come_first, (void *)&failed) == 0);
+  for (int i = 0; i < THREADS; i++) CHECK(pthread_join(t[i], NULL) == 0);
+  CHECK(failed == 0);
+  CHECK_SOON(s.events == THREADS);
+  CHECK(torque_stop(s.ctx) == 0);
+  return 0;
+}
+
+static void the_first_in_a_child_may_be_several(void **state) {
+  struct fixture *f = *state;
+  begin(f);
+  for (int i = 0; i < FEWER(200); i++) assert_int_equal(child_run(come_first_in_child, NULL), 0);
+}
+
+/* ---- Calls that were under way in other threads of the parent ---- */
+
+static void *look_into_it(void *arg) {
+  torque_source *source = arg;
+  while (!atomic_load(&loaded->quit)) {
+    (void)torque_post_source(*source, on_post, NULL);
+    (void)torque_stream_write(*source, "x", 1); /* none: looks, and is refused */
+  }
+  return NULL;
+}
+
+static int end_in_child(void *arg) {
+  (void)arg;
+  CHECK(torque_reinit(s.ctx) == 0);
+  CHECK(torque_stop(s.ctx) == 0); /* although nobody will come to give up what those threads held */
+  return 0;
+}
+
+static void what_threads_of_the_parent_held_does_not_keep_a_child(void **state) {
+  struct fixture *f = *state;
+  begin(f);
+  loaded = f;
+  torque_source *source = fixture_take(f, sizeof *source);
+  assert_int_equal(torque_event_add(s.ctx, 0, on_event, NULL, source), 0);
+  for (int i = 0; i < 3; i++) fixture_thread(f, look_into_it, source);
+  for (int i = 0; i < FEWER(200); i++) {
+    if (SANITIZED) break; /* as above */
+    assert_int_equal(child_run(end_in_child, NULL), 0);
+    assert_int_equal(torque_run_ready(s.ctx, NULL), 0);
+  }
+  atomic_store(&f->quit, 1);
+  fixture_join(f);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(children_of_callbacks_get_the_mask_of_the_process),
@@ -436,6 +502,8 @@ int main(void) {
       ON(driven, reinit_does_nothing_in_the_process_that_made_it),
       ON(driven, generations_of_children),
       ON_EVERY(fork_while_many_threads_use_it),
+      ON_THREADED(the_first_in_a_child_may_be_several),
+      ON(driven, what_threads_of_the_parent_held_does_not_keep_a_child),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
