@@ -42,7 +42,7 @@ TORQUE_API void torque_resolver_free(struct torque_resolver *resolver);
 /* "127.0.0.1, 192.0.2.1:5353, [::1]:5353": servers in the order in which they are tried. Null: the system's. */
 TORQUE_API torque_err torque_resolver_set_servers(struct torque_resolver *resolver, const char *servers);
 /* How long a server has for its answer (doubled with each round of servers), from 1 ms to 1 hour, and how many rounds
- * there are, up to 100. 0: the system's, which are 5 s and 4 unless resolv.conf says otherwise. */
+ * there are, up to 100 (by TCP as many again). 0: the system's, which are 5 s and 4 unless resolv.conf says otherwise. */
 TORQUE_API torque_err torque_resolver_set_timeout(struct torque_resolver *resolver, uint64_t timeout_ns);
 TORQUE_API torque_err torque_resolver_set_tries(struct torque_resolver *resolver, uint32_t tries);
 /* "example.org, lan": domains to try for names with fewer than ndots dots; "": none. Null: the system's. */
@@ -100,7 +100,7 @@ struct torque_answer;
 
 /* err: 0 and at least one record of the type asked for; or
  *   DNS_NODATA, DNS_NXDOMAIN, DNS_SERVFAIL, DNS_REFUSED, DNS_NOTIMP, DNS_FORMERR   the server said so
- *   DNS_BADRESP    what it said makes no sense
+ *   DNS_BADRESP    what it said makes no sense (aliases in a circle, too)
  *   DNS_NOSERVER   no server could be asked (unreachable, connection refused, no descriptor left)
  *   DNS_BADNAME    not a name that can be asked for
  *   SYSCALL + ETIMEDOUT, SYSCALL + ECANCELED, RESOURCE
@@ -166,8 +166,8 @@ enum {
   TORQUE_RESOLVE_DATAGRAM = 0x4 /* service is one of UDP */
 };
 
-/* Look a host up as getaddrinfo(3) does: an address in text, the hosts file, the name servers with the search domains.
- * "localhost" is never asked of a server. service: a number, a name of /etc/services, or null (port 0).
+/* Look a host up as getaddrinfo(3) does: an address in text (in the forms of inet_aton(3) as well: "127.1"), the hosts
+ * file, the name servers with the search domains. "localhost" is never asked of a server. service: a number, a name of /etc/services, or null (port 0).
  * family: AF_UNSPEC, AF_INET or AF_INET6. ret_query may be null.
  * Errors: as torque_resolver_query(); DNS_SERVICE no such service. */
 TORQUE_API torque_err torque_resolve(struct torque_resolver *resolver, const char *host, const char *service,

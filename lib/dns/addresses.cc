@@ -67,19 +67,36 @@ int scope_of(const in6_addr &a) noexcept {
   return IN6_IS_ADDR_SITELOCAL(&a) ? kSite : kGlobal;
 }
 
-void find_source(Candidate *c) noexcept {
-  c->source.family = AF_UNSPEC;
-  const Address &to = c->found.address;
-  const int fd = ::socket(to.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  socklen_t size = sizeof c->source;
-  Address target = to;
-  if (target.port() == 0) target.set_port(1);  // some systems refuse port 0
-  if (::connect(fd, &target.sa, target.size()) != 0 || ::getsockname(fd, &c->source.sa, &size) != 0) {
-    c->source.family = AF_UNSPEC;
+// Finds what the kernel would send from: a socket of each family, made for the first address of it, serves all.
+class Sources {
+ public:
+  Sources() noexcept = default;
+  Sources(const Sources &) = delete;
+  Sources &operator=(const Sources &) = delete;
+  ~Sources() {
+    for (const int fd : fds_) {
+      if (fd >= 0) ::close(fd);
+    }
   }
-  ::close(fd);
-}
+  void find(Candidate *c) noexcept {
+    c->source.family = AF_UNSPEC;
+    Address to = c->found.address;
+    if (to.port() == 0) to.set_port(1);  // some systems refuse port 0
+    int &fd = fds_[to.family == AF_INET6];
+    if (fd == kNone) fd = ::socket(to.family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return;
+    const sockaddr nowhere = {AF_UNSPEC, {}};
+    socklen_t size = sizeof c->source;
+    if (::connect(fd, &to.sa, to.size()) != 0 || ::getsockname(fd, &c->source.sa, &size) != 0)
+      c->source.family = AF_UNSPEC;
+    // It would keep the address that it has found.
+    (void)::connect(fd, &nowhere, sizeof nowhere);
+  }
+
+ private:
+  static constexpr int kNone = -2;
+  int fds_[2] = {kNone, kNone};
+};
 
 }  // namespace
 
@@ -132,11 +149,12 @@ void Addresses::sort() noexcept {
   if (list.size() < 2) return;
   Array<Candidate> candidates;
   if (!candidates.reserve(list.size())) return;
+  Sources sources;
   for (uint32_t i = 0; i < list.size(); ++i) {
     Candidate c;
     c.found = list[i];
     c.position = i;
-    find_source(&c);
+    sources.find(&c);
     candidates.push_reserved(c);
   }
   // Heap sort by way of the standard library: no memory, and an order is total because of the positions.

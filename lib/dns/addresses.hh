@@ -28,7 +28,7 @@ class Addresses {
   ~Addresses() { std::free(name); }
 
   [[nodiscard]] bool add(const Address &address, uint16_t port, uint32_t ttl) noexcept;
-  // RFC 6724: by what the kernel would send from. Opens a socket for each for a moment; without one, the order stays.
+  // RFC 6724: by what the kernel would send from. Opens a socket of each family for a moment; without one, the order stays.
   void sort() noexcept;
 
   Array<Found> list;

@@ -31,7 +31,7 @@ Query *make_query(Kind kind, const char *name, uint32_t flags, void *arg) noexce
 
 torque_err submit(torque_resolver *resolver, Query *q, torque_query *ret) noexcept {
   const torque_err err = resolver->submit(q, ret);
-  if (err) std::free(q);
+  if (err) free_query(q);
   return err;
 }
 

@@ -23,7 +23,10 @@ namespace torque_dns {
 namespace {
 
 constexpr uint64_t kMs = 1000000;
-constexpr int kEdnsBytes = 1232;  // what arrives unfragmented nearly everywhere
+constexpr size_t kHeader = 12;
+constexpr ssize_t kPlainBytes = 512;
+
+uint16_t get16(const uint8_t *p) noexcept { return static_cast<uint16_t>(p[0] << 8 | p[1]); }
 
 void put(Socket *s) noexcept {
   if (s->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
@@ -57,15 +60,15 @@ struct Options {
   }
 };
 
-bool fill(const Settings &s, bool strict, Options *o) noexcept {
+bool fill(const Settings &s, uint32_t flavour, Options *o) noexcept {
   const auto has = [&](uint32_t flag) { return (s.numbers.flags & flag) != 0; };
+  const bool tcp = flavour & kByTcp, edns = has(TORQUE_RESOLVER_EDNS) && !(flavour & kPlain);
   // Who sets HOSTALIASES is not always whom the process works for.
-  o->values.flags =
-      ARES_FLAG_NOALIASES | (strict ? 0 : ARES_FLAG_NOCHECKRESP) | (has(TORQUE_RESOLVER_TCP) ? ARES_FLAG_USEVC : 0) |
-      (has(TORQUE_RESOLVER_NO_SEARCH) ? ARES_FLAG_NOSEARCH : 0) | (has(TORQUE_RESOLVER_EDNS) ? ARES_FLAG_EDNS : 0);
+  o->values.flags = ARES_FLAG_NOALIASES | (flavour & kStrict ? 0 : ARES_FLAG_NOCHECKRESP) |
+                    (tcp ? ARES_FLAG_USEVC : 0) | (edns ? ARES_FLAG_EDNS : 0);
   o->mask = ARES_OPT_FLAGS | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB;
   o->values.lookups = const_cast<char *>("b");
-  if (has(TORQUE_RESOLVER_EDNS)) {
+  if (edns) {
     o->values.ednspsz = kEdnsBytes;
     o->mask |= ARES_OPT_EDNSPSZ;
   }
@@ -117,9 +120,6 @@ int open_socket(int family, int type, int protocol, void *) noexcept {
 }
 int close_socket(int fd, void *) noexcept { return ::close(fd); }
 int connect_socket(int fd, const sockaddr *to, socklen_t size, void *) noexcept { return ::connect(fd, to, size); }
-ssize_t receive(int fd, void *data, size_t size, int flags, sockaddr *from, socklen_t *from_size, void *) noexcept {
-  return ::recvfrom(fd, data, size, flags, from, from_size);
-}
 ssize_t send_pieces(int fd, const iovec *pieces, int count, void *) noexcept {
   msghdr message = {};
   message.msg_iov = const_cast<iovec *>(pieces);
@@ -127,8 +127,6 @@ ssize_t send_pieces(int fd, const iovec *pieces, int count, void *) noexcept {
   const ssize_t n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
   return n < 0 && errno == ECONNREFUSED ? ::sendmsg(fd, &message, MSG_NOSIGNAL) : n;
 }
-constexpr ares_socket_functions kSystemCalls = {open_socket, close_socket, connect_socket, receive, send_pieces};
-
 }  // namespace
 
 torque_err error_of(int status) noexcept {
@@ -171,40 +169,166 @@ torque_err error_of(int status) noexcept {
   }
 }
 
-Channel *Channel::open(Resolver &owner, const Settings &settings, bool strict, torque_err *err) noexcept {
+Channel *Channel::open(Resolver &owner, const Settings &settings, uint32_t flavour, torque_err *err) noexcept {
   void *p = std::malloc(sizeof(Channel));
   *err = TORQUE_ERR_RESOURCE;
   if (!p) return nullptr;
-  auto *c = new (p) Channel(owner);
-  *err = c->init(settings, strict);
+  auto *c = new (p) Channel(owner, flavour);
+  *err = c->init(settings);
   if (!*err) return c;
   c->close();
   return nullptr;
 }
 
-torque_err Channel::init(const Settings &settings, bool strict) noexcept {
+torque_err Channel::init(const Settings &settings) noexcept {
+  static constexpr ares_socket_functions kSystemCalls = {open_socket, close_socket, connect_socket, receive,
+                                                         send_pieces};
   Options o;
-  if (!fill(settings, strict, &o)) return TORQUE_ERR_RESOURCE;
+  if (!fill(settings, flavour, &o)) return TORQUE_ERR_RESOURCE;
   o.values.sock_state_cb = on_state;
   o.values.sock_state_cb_data = this;
   if (const int status = ares_init_options(&ares_, &o.values, o.mask)) {
     ares_ = nullptr;
     return error_of(status);
   }
-  ares_set_socket_functions(ares_, &kSystemCalls, nullptr);
+  ares_set_socket_functions(ares_, &kSystemCalls, this);
   if (settings.servers.get()) {
     if (const torque_err err = use_servers(ares_, settings.servers.get())) return err;
   }
+  edns = (o.values.flags & ARES_FLAG_EDNS) != 0;
   ares_options now = {};
   int mask = 0;
   if (const int status = ares_save_options(ares_, &now, &mask)) return error_of(status);
   timeout_ns_ = static_cast<uint64_t>(now.timeout > 0 ? now.timeout : 1) * kMs;
+  tries = static_cast<uint32_t>(now.tries > 0 ? now.tries : 1);
+  ndots_ = now.ndots;
+  const bool kept = (settings.numbers.flags & TORQUE_RESOLVER_NO_SEARCH) || keep_domains(now);
   ares_destroy_options(&now);
+  if (!kept) return TORQUE_ERR_RESOURCE;
   ares_addr_port_node *nodes = nullptr;
   if (const int status = ares_get_servers_ports(ares_, &nodes)) return error_of(status);
   for (const ares_addr_port_node *n = nodes; n; n = n->next) ++servers;
   ares_free_data(nodes);
   return TORQUE_ERR_NONE;
+}
+
+bool Channel::keep_domains(const ares_options &now) noexcept {
+  for (int i = 0; i < now.ndomains; ++i) {
+    const size_t size = std::strlen(now.domains[i]) + 1;
+    if (size > kDomainMost + 1) continue;
+    if (!domains_.room_for(size)) return false;
+    for (size_t k = 0; k < size; ++k) domains_.push_reserved(now.domains[i][k]);
+    ++domain_count_;
+  }
+  return true;
+}
+
+// ---- Names ----
+
+bool Channel::candidate(const char *name, bool search, uint32_t at, char (&ret)[kCandidateMost],
+                        bool *ret_as_it_is) const noexcept {
+  const size_t size = std::strlen(name);
+  if (size > kDomainMost) return false;
+  int dots = 0;
+  for (const char *p = name; *p; ++p) dots += *p == '.';
+  const bool complete = !search || (size > 0 && name[size - 1] == '.');
+  const uint32_t domains = complete ? 0 : domain_count_, as_it_is = dots >= ndots_ ? 0 : domains;
+  if (at > domains) return false;
+  std::memcpy(ret, name, size + 1);
+  *ret_as_it_is = at == as_it_is;
+  if (at == as_it_is) return true;
+  const char *domain = domains_.begin();
+  for (uint32_t skip = at < as_it_is ? at : at - 1; skip > 0; --skip) domain += std::strlen(domain) + 1;
+  if (std::strcmp(domain, ".") == 0) ++domain;
+  ret[size] = '.';
+  std::memcpy(ret + size + 1, domain, std::strlen(domain) + 1);
+  return true;
+}
+
+// ---- Questions under way ----
+
+void Channel::add(Wire &w) noexcept {
+  Wire *&first = wires_[w.id % kHashes];
+  w.channel = this;
+  w.next = first;
+  first = &w;
+  ++in_flight;
+  ++begun;
+}
+
+void Channel::remove(Wire &w) noexcept {
+  Wire **at = &wires_[w.id % kHashes];
+  while (*at != &w) at = &(*at)->next;
+  *at = w.next;
+  w.channel = nullptr;
+  --in_flight;
+}
+
+Wire *Channel::find_wire(uint16_t id) const noexcept {
+  Wire *w = wires_[id % kHashes];
+  while (w && w->id != id) w = w->next;
+  return w;
+}
+
+ssize_t Channel::receive(int fd, void *data, size_t size, int flags, sockaddr *from, socklen_t *from_size,
+                         void *channel) noexcept {
+  const ssize_t n = ::recvfrom(fd, data, size, flags, from, from_size);
+  // c-ares wants to know the sender of datagrams only.
+  return n > 0 && from ? static_cast<Channel *>(channel)->notice(static_cast<uint8_t *>(data), n, size) : n;
+}
+
+// Looks at a datagram before c-ares does. Answers its size.
+ssize_t Channel::notice(uint8_t *bytes, ssize_t size, size_t room) noexcept {
+  if (size < static_cast<ssize_t>(kHeader) || !(bytes[2] & 0x80)) return size;
+  const int rcode = bytes[3] & 15;
+  const bool too_long = (bytes[2] & 2) || size > (edns ? kEdnsBytes : kPlainBytes);
+  const bool refused = edns && (rcode == 1 || rcode == 4) && get16(bytes + 10) == 0;
+  Wire *w = too_long || refused ? find_wire(get16(bytes)) : nullptr;
+  if (!w) return size;
+  if (refused && w->edns) return refusal(*w, bytes, size, room);
+  if (too_long) w->tcp = true;  // c-ares asks again by TCP
+  return size;
+}
+
+// A server that does not know OPT records says FORMERR, or NOTIMP, and perhaps no more than the header. c-ares would
+// take no notice of the latter, and of the former only once for the many questions that are under way; so it is shown
+// an empty answer, and the question is asked again by another channel.
+ssize_t Channel::refusal(Wire &w, uint8_t *bytes, ssize_t size, size_t room) noexcept {
+  if (get16(bytes + 4) == 0) {
+    uint8_t *question = nullptr;
+    int length = 0;
+    if (ares_create_query(w.query->candidate, 1, w.type, w.id, 1, &question, &length, 0)) return size;
+    const bool fits = length > static_cast<int>(kHeader) && static_cast<size_t>(length) <= room;
+    if (fits) {
+      std::memcpy(bytes + 4, question + 4, static_cast<size_t>(length) - 4);
+      size = length;
+    }
+    ares_free_string(question);
+    if (!fits) return size;
+  }
+  bytes[2] &= static_cast<uint8_t>(~2u);
+  bytes[3] &= 0xf0;
+  w.refused = true;
+  return size;
+}
+
+void Channel::time_out() noexcept {
+  int open[ARES_GETSOCK_MAXNUM];
+  size_t n = 0;
+  fd_set few;
+  FD_ZERO(&few);
+  bool all_few = true;
+  for (Socket *s = sockets_; s && n < ARES_GETSOCK_MAXNUM; s = s->next) {
+    open[n++] = s->fd;
+    if (s->fd < FD_SETSIZE)
+      FD_SET(s->fd, &few);
+    else
+      all_few = false;
+  }
+  if (all_few) return ares_process(ares_, &few, nullptr);
+  for (size_t i = 0; i < n; ++i) {
+    if (find(open[i])) ares_process_fd(ares_, open[i], ARES_SOCKET_BAD);
+  }
 }
 
 torque_err Channel::system_lookups(char (&ret)[4]) noexcept {
@@ -311,6 +435,8 @@ int32_t Channel::on_ready(torque_source, int32_t fd, uint32_t events, void *sock
   if (!c || c->owner_.foreign()) return TORQUE_DONE;
   const uint32_t broken = TORQUE_ERROR | TORQUE_CLOSED;
   Resolver &owner = c->owner_;
+  if (owner.late()) c->time_out();
+  if (!s->channel) return TORQUE_DONE;
   ares_process_fd(c->ares_, events & (TORQUE_READ | broken) ? fd : ARES_SOCKET_BAD,
                   events & (TORQUE_WRITE | broken) ? fd : ARES_SOCKET_BAD);
   owner.advance();

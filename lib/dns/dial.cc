@@ -50,6 +50,7 @@ bool Dial::add_part(int family) noexcept {
   part->family = family;
   part->port = q_->port;
   part->has_name = q_->has_name;
+  part->half = q_->family == AF_UNSPEC;
   part->dial = this;
   std::memcpy(part->name(), q_->name(), size);
   parts_[parts_[0] ? 1 : 0] = part;
@@ -69,7 +70,7 @@ void Dial::end(int fd) noexcept {
     if (!part) continue;
     part->dial = nullptr;
     part->done = true;
-    if (!part->queued && !part->channel) std::free(part);  // it was not enqueued yet
+    if (!part->queued && !part->out) free_query(part);  // it was not enqueued yet
     part = nullptr;
   }
   while (Attempt *a = attempts_) {

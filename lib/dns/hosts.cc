@@ -20,11 +20,17 @@ uint64_t hash_of(const char *text) noexcept {
   return h;
 }
 
-// A dot at the end changes nothing.
-bool same_name(const char *a, const char *b, size_t size_b) noexcept {
-  size_t size_a = std::strlen(a);
-  if (size_a > 0 && a[size_a - 1] == '.') --size_a;
-  return size_a == size_b && strncasecmp(a, b, size_b) == 0;
+// What a line's address is for a family. False: nothing.
+bool as_family(const Address &address, int family, bool like_v4, Address *ret) noexcept {
+  *ret = address;
+  if (family == AF_UNSPEC || address.family == family) return true;
+  if (family != AF_INET || !like_v4) return false;
+  if (unmap(address, ret)) return true;
+  if (!IN6_IS_ADDR_LOOPBACK(&address.v6.sin6_addr)) return false;
+  std::memset(ret, 0, sizeof *ret);
+  ret->family = AF_INET;
+  ret->v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  return true;
 }
 
 }  // namespace
@@ -51,7 +57,6 @@ bool Hosts::read_text(const char *text, size_t size) noexcept {
     line.first_name = static_cast<uint32_t>(names_.size());
     bool no_memory = false;
     const bool good = parse_hosts_line(text + at, length, &line.address, [&](const char *name, size_t n) {
-      if (n > 1 && name[n - 1] == '.') --n;
       no_memory = !names_.room_for(n + 1);
       if (no_memory) return false;
       for (size_t i = 0; i < n; ++i) names_.push_reserved(name[i]);
@@ -94,7 +99,8 @@ void Hosts::read(const char *path) noexcept {
   }
 }
 
-bool Hosts::find(const char *path, const char *name, int family, uint16_t port, Addresses *ret) noexcept {
+bool Hosts::find(const char *path, const char *name, int family, bool like_v4, uint16_t port,
+                 Addresses *ret) noexcept {
   if (path) {
     const Stamp now = Stamp::of(path);
     const uint64_t hash = hash_of(path);
@@ -106,11 +112,12 @@ bool Hosts::find(const char *path, const char *name, int family, uint16_t port, 
     }
   }
   for (const Line &line : lines_) {
-    if (family != AF_UNSPEC && line.address.family != family) continue;
+    Address address;
+    if (!as_family(line.address, family, like_v4, &address)) continue;
     const char *p = names_.begin() + line.first_name;
     for (uint32_t i = 0; i < line.names; ++i, p += std::strlen(p) + 1) {
-      if (!same_name(name, p, std::strlen(p))) continue;
-      if (!ret->add(line.address, port, kNoTtl)) return false;
+      if (strcasecmp(name, p) != 0) continue;
+      if (!ret->add(address, port, kNoTtl)) return false;
       if (!ret->name && i > 0) {  // the first name of the line is the real one
         ret->name = ::strdup(names_.begin() + line.first_name);
         if (!ret->name) return false;

@@ -24,8 +24,10 @@ struct Stamp {
 
 class Hosts {
  public:
-  // Adds what the file says about name to *ret. family: AF_UNSPEC for both. False: no memory.
-  [[nodiscard]] bool find(const char *path, const char *name, int family, uint16_t port, Addresses *ret) noexcept;
+  // Adds what the file says about name to *ret. family: AF_UNSPEC for both. like_v4: whoever asks for IPv4 alone is
+  // told 127.0.0.1 for ::1, and 192.0.2.1 for ::ffff:192.0.2.1, as by getaddrinfo(). False: no memory.
+  [[nodiscard]] bool find(const char *path, const char *name, int family, bool like_v4, uint16_t port,
+                          Addresses *ret) noexcept;
   // The text in place of a file's, for tests.
   [[nodiscard]] bool read_text(const char *text, size_t size) noexcept;
 

@@ -12,16 +12,41 @@ namespace torque_dns {
 
 namespace {
 
-constexpr size_t kTextMost = INET6_ADDRSTRLEN + IF_NAMESIZE;
 constexpr size_t kServersMost = 64;
 
 bool blank(char c) noexcept { return c == ' ' || c == '\t' || c == ','; }
 
-// "%eth0" or "%2" behind an address.
-bool parse_scope(const char *text, uint32_t *ret) noexcept {
-  if (parse_number(text, std::strlen(text), UINT32_MAX, ret)) return *ret != 0;
-  *ret = ::if_nametoindex(text);
-  return *ret != 0;
+// What is behind the "%" of an address: the name of an interface where the address is of a link or of this machine alone, or a number.
+bool parse_scope(const in6_addr &address, const char *text, uint32_t *ret) noexcept {
+  const bool near = IN6_IS_ADDR_LINKLOCAL(&address) || IN6_IS_ADDR_MC_LINKLOCAL(&address);
+  if (near || IN6_IS_ADDR_MC_NODELOCAL(&address)) {
+    *ret = ::if_nametoindex(text);
+    if (*ret != 0) return true;
+  }
+  while (text[0] == '0' && text[1]) ++text;
+  return parse_number(text, std::strlen(text), UINT32_MAX, ret);
+}
+
+// A copy that ends in a zero. False: it is too long for an address, or has a zero within.
+constexpr size_t kTextMost = INET6_ADDRSTRLEN + IF_NAMESIZE;
+bool copy_text(const char *text, size_t size, char (&ret)[kTextMost + 1]) noexcept {
+  if (size == 0 || size > kTextMost || std::memchr(text, '\0', size)) return false;
+  std::memcpy(ret, text, size);
+  ret[size] = '\0';
+  return true;
+}
+
+bool parse_plain(const char *text, Address *ret) noexcept {
+  Address a;
+  std::memset(&a, 0, sizeof a);
+  if (::inet_pton(AF_INET, text, &a.v4.sin_addr) == 1)
+    a.family = AF_INET;
+  else if (::inet_pton(AF_INET6, text, &a.v6.sin6_addr) == 1)
+    a.family = AF_INET6;
+  else
+    return false;
+  *ret = a;
+  return true;
 }
 
 bool parse_server(const char *text, size_t size, Address *ret) noexcept {
@@ -61,25 +86,47 @@ bool parse_number(const char *text, size_t size, uint32_t most, uint32_t *ret) n
   return true;
 }
 
+bool parse_plain_address(const char *text, size_t size, Address *ret) noexcept {
+  char copy[kTextMost + 1];
+  return copy_text(text, size, copy) && parse_plain(copy, ret);
+}
+
 bool parse_address(const char *text, size_t size, Address *ret) noexcept {
   char copy[kTextMost + 1];
-  if (size == 0 || size > kTextMost || std::memchr(text, '\0', size)) return false;
-  std::memcpy(copy, text, size);
-  copy[size] = '\0';
+  if (!copy_text(text, size, copy)) return false;
+  char *scope = std::strchr(copy, '%');
+  if (scope) *scope++ = '\0';
+  Address a;
+  if (!parse_plain(copy, &a)) return false;
+  if (scope && (a.family != AF_INET6 || !parse_scope(a.v6.sin6_addr, scope, &a.v6.sin6_scope_id))) return false;
+  *ret = a;
+  return true;
+}
+
+Numeric parse_numeric(const char *text, Address *ret) noexcept {
   Address a;
   std::memset(&a, 0, sizeof a);
-  if (::inet_pton(AF_INET, copy, &a.v4.sin_addr) == 1) {
+  // inet_aton() takes what follows a blank for no part of it; getaddrinfo() does not.
+  if (std::strspn(text, "0123456789abcdefABCDEFxX.") == std::strlen(text) && ::inet_aton(text, &a.v4.sin_addr)) {
     a.family = AF_INET;
-  } else {
-    char *scope = std::strchr(copy, '%');
-    if (scope) *scope++ = '\0';
-    if (::inet_pton(AF_INET6, copy, &a.v6.sin6_addr) != 1) return false;
-    uint32_t index = 0;
-    if (scope && !parse_scope(scope, &index)) return false;
-    a.v6.sin6_scope_id = index;
-    a.family = AF_INET6;
+    *ret = a;
+    return Numeric::address;
   }
+  const char *scope = std::strchr(text, '%');
+  const size_t size = scope ? static_cast<size_t>(scope - text) : std::strlen(text);
+  if (!parse_plain_address(text, size, &a) || a.family != AF_INET6) return Numeric::none;
+  const bool good = !scope || parse_scope(a.v6.sin6_addr, scope + 1, &a.v6.sin6_scope_id);
   *ret = a;
+  return good ? Numeric::address : Numeric::bad_scope;
+}
+
+bool unmap(const Address &address, Address *ret) noexcept {
+  if (address.family != AF_INET6 || !IN6_IS_ADDR_V4MAPPED(&address.v6.sin6_addr)) return false;
+  const Address from = address;
+  std::memset(ret, 0, sizeof *ret);
+  ret->family = AF_INET;
+  ret->v4.sin_port = from.v6.sin6_port;
+  std::memcpy(&ret->v4.sin_addr, &from.v6.sin6_addr.s6_addr[12], 4);
   return true;
 }
 
@@ -113,6 +160,20 @@ bool reverse_name(const Address &address, char *ret) noexcept {
   }
   std::snprintf(ret, kReverseMost, "%u.%u.%u.%u.in-addr.arpa", b[3], b[2], b[1], b[0]);
   return true;
+}
+
+bool is_host_name(const char *name) noexcept {
+  for (const char *p = name; *p; ++p) {
+    const bool first = p == name || p[-1] == '.';
+    const bool letter = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '_';
+    if (!letter && (*p == '-' || *p == '.' ? first : true)) return false;
+  }
+  return *name != '\0';
+}
+
+bool is_digits(const char *name) noexcept {
+  const size_t size = std::strlen(name);
+  return size > 0 && name[0] != '.' && name[size - 1] != '.' && std::strspn(name, "0123456789.") == size;
 }
 
 bool is_localhost(const char *name) noexcept {

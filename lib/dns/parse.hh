@@ -28,6 +28,17 @@ enum class Parsed { ok, wrong, no_memory };
 // "192.0.2.1", "2001:db8::1", "fe80::1%eth0" or "fe80::1%2", nothing else around it; port 0.
 bool parse_address(const char *text, size_t size, Address *ret) noexcept;
 
+// The same as hosts files have it: without a scope.
+bool parse_plain_address(const char *text, size_t size, Address *ret) noexcept;
+
+// What getaddrinfo() takes for an address and not for a name: as above, and IPv4 in the forms of inet_aton() ("127.1",
+// "0x7f000001", "010.1.2.3" with an octal number).
+enum class Numeric { none, address, bad_scope };
+Numeric parse_numeric(const char *text, Address *ret) noexcept;
+
+// The IPv4 address that ::ffff:192.0.2.1 stands for. False: it stands for none.
+bool unmap(const Address &address, Address *ret) noexcept;
+
 // A decimal number up to most.
 bool parse_number(const char *text, size_t size, uint32_t most, uint32_t *ret) noexcept;
 
@@ -66,7 +77,7 @@ bool parse_hosts_line(const char *line, size_t size, Address *ret, Take take) no
     }
     const size_t begin = at;
     while (at < end && !blank(line[at])) ++at;
-    if (first && !parse_address(line + begin, at - begin, ret)) return false;
+    if (first && !parse_plain_address(line + begin, at - begin, ret)) return false;
     if (!first && !take(line + begin, at - begin)) return false;
     first = false;
   }
@@ -76,6 +87,13 @@ bool parse_hosts_line(const char *line, size_t size, Address *ret, Take take) no
 // The name under which the names of an address are found: "1.2.0.192.in-addr.arpa".
 constexpr size_t kReverseMost = 80;
 bool reverse_name(const Address &address, char *ret) noexcept;
+
+// Has it the form of a host's name: letters, digits, "-" and "_" in labels that begin with no "-"? A dot may end it.
+bool is_host_name(const char *name) noexcept;
+
+// Digits and dots alone, the last one a digit: an address that cannot be ("256.1.2.3"). getaddrinfo() takes it for one
+// where IPv4 alone is wanted.
+bool is_digits(const char *name) noexcept;
 
 // Is it "localhost", or a name below that (RFC 6761, 6.3)?
 bool is_localhost(const char *name) noexcept;

@@ -117,7 +117,7 @@ void Resolver::tear_down() noexcept {
     channels_ = c->next;
     c->close();
   }
-  current_[0] = current_[1] = nullptr;
+  for (Channel *&c : current_) c = nullptr;
   (void)torque_source_remove(timer_);
 }
 
@@ -274,7 +274,7 @@ void Resolver::end_cancelled() noexcept {
 // ---- The end of a query ----
 
 void Resolver::discard(Query *q) noexcept {
-  if (q->done && !q->queued && !q->channel) std::free(q);
+  if (q->done && !q->queued && !q->out) free_query(q);
 }
 
 void Resolver::finish(Query *q, torque_err err, const torque_answer *answer, const Addresses *addresses,
@@ -403,87 +403,9 @@ torque_err Resolver::refresh() noexcept {
   return TORQUE_ERR_NONE;
 }
 
-Channel *Resolver::channel_for(Query *q, torque_err *err) noexcept {
-  Channel *&current = current_[q->strict];
-  const uint64_t serial = active_serial_ << 24 | (files_serial_ & 0xffffff);
-  if (current && (current->serial != serial || current->begun >= active_.numbers.udp_max_queries)) {
-    current->retired = true;
-    current = nullptr;
-  }
-  if (current) return current;
-  Channel *c = Channel::open(*this, active_, q->strict, err);
-  if (!c) return nullptr;
-  c->serial = serial;
-  c->next = channels_;
-  channels_ = c;
-  return current = c;
-}
-
-void Resolver::set_out(Query *q, Channel &c) noexcept {
-  q->channel = &c;
-  ++c.in_flight;
-  c.begun += q->kind != Kind::records && q->family == AF_UNSPEC ? 2 : 1;  // one of each family
-  ++in_flight_;
-  arm(monotonic_ns() + c.first_timeout_ns());
-}
-
-// False: nobody waits for it any more.
-bool Resolver::came_back(Query *q) noexcept {
-  --q->channel->in_flight;
-  --in_flight_;
-  q->channel = nullptr;
-  if (!q->done) return true;
-  discard(q);
-  return false;
-}
-
-// That one server fails is no answer while there are others.
-bool Resolver::ask_others(Query *q, torque_err err) noexcept {
-  if (q->strict || over_ || !current_[0] || current_[0]->servers < 2) return false;
-  if (err != TORQUE_ERR_DNS_SERVFAIL && err != TORQUE_ERR_DNS_REFUSED && err != TORQUE_ERR_DNS_NOTIMP) return false;
-  q->strict = true;
-  q->err = err;
-  q->queued = true;
-  q->next = waiting_first_;
-  waiting_first_ = q;
-  if (!waiting_last_) waiting_last_ = q;
-  return true;
-}
-
 void Resolver::begin(Query *q) noexcept {
-  torque_err err = refresh();
-  if (err) return finish(q, err, nullptr, nullptr, -1);
-  if (q->kind != Kind::records) return look_up(q);
-  Channel *c = channel_for(q, &err);
-  if (!c) return finish(q, err, nullptr, nullptr, -1);
-  set_out(q, *c);
-  const auto answered = [](void *arg, int status, int, unsigned char *bytes, int size) noexcept {
-    auto *query = static_cast<Query *>(arg);
-    query->channel->owner().answered(query, status, bytes, size);
-  };
-  if (q->flags & TORQUE_QUERY_SEARCH)
-    ares_search(c->ares(), q->name(), 1, q->type, answered, q);
-  else
-    ares_query(c->ares(), q->name(), 1, q->type, answered, q);
-}
-
-void Resolver::answered(Query *q, int status, const uint8_t *bytes, int size) noexcept {
-  if (!came_back(q)) return;
-  torque_err err = error_of(status);
-  if (ask_others(q, err)) return;
-  // Of the failures, the one that a server has told says most.
-  if (q->strict && q->err && (err == TORQUE_ERR_DNS_NOSERVER || err == TORQUE_ERR_SYSCALL + ETIMEDOUT)) err = q->err;
-  torque_answer answer;
-  bool no_memory = false;
-  const bool sensible =
-      bytes && size > 0 && answer.message.parse(bytes, static_cast<uint32_t>(size), q->type, &no_memory);
-  if (no_memory)
-    err = TORQUE_ERR_RESOURCE;
-  else if (!err && !sensible)
-    err = TORQUE_ERR_DNS_BADRESP;
-  else if (!err && answer.message.records().empty())
-    err = TORQUE_ERR_DNS_NODATA;
-  finish(q, err, sensible ? &answer : nullptr, nullptr, -1);
+  if (const torque_err err = refresh()) return finish(q, err, nullptr, nullptr, -1);
+  q->kind == Kind::records ? ask(q) : look_up(q);
 }
 
 // ---- Hosts ----
@@ -510,20 +432,26 @@ void Resolver::deliver(Query *q, Addresses &addresses) noexcept {
 // From the query's present step on.
 void Resolver::look_up(Query *q) noexcept {
   torque_addresses there;
-  const auto wanted = [q](const Address &a) { return q->family == AF_UNSPEC || q->family == a.family; };
+  const auto add_address = [&](Address a) {
+    if (q->family == AF_INET && !q->half) (void)unmap(a, &a);  // as getaddrinfo() does
+    return (q->family != AF_UNSPEC && q->family != a.family) || there.add(a, q->port, kNoTtl);
+  };
   const auto add = [&](const char *text) {
     Address a;
-    return !parse_address(text, std::strlen(text), &a) || !wanted(a) || there.add(a, q->port, kNoTtl);
+    return !parse_address(text, std::strlen(text), &a) || add_address(a);
   };
   const auto fail = [&](torque_err err) { finish(q, err, nullptr, nullptr, -1); };
-  Address a;
   const bool wildcard = !q->has_name && (q->flags & TORQUE_RESOLVE_PASSIVE);
   if (!q->has_name) {
     const bool good = add(wildcard ? "::" : "::1") && add(wildcard ? "0.0.0.0" : "127.0.0.1");
     return good ? deliver(q, there) : fail(TORQUE_ERR_RESOURCE);
   }
-  if (parse_address(q->name(), std::strlen(q->name()), &a))
-    return add(q->name()) ? deliver(q, there) : fail(TORQUE_ERR_RESOURCE);
+  Address a, mapped;
+  const Numeric numeric = parse_numeric(q->name(), &a);
+  const bool four = q->family == AF_INET && !q->half;
+  if (numeric == Numeric::bad_scope && (!four || unmap(a, &mapped))) return fail(TORQUE_ERR_DNS_BADNAME);
+  if (numeric == Numeric::none && four && is_digits(q->name())) return fail(TORQUE_ERR_DNS_BADNAME);
+  if (numeric != Numeric::none) return add_address(a) ? deliver(q, there) : fail(TORQUE_ERR_RESOURCE);
   if (q->flags & TORQUE_RESOLVE_NUMERIC) return fail(TORQUE_ERR_DNS_BADNAME);
   if (const torque_err err = choose_lookups(q)) return fail(err);
   const bool local = is_localhost(q->name());
@@ -531,52 +459,14 @@ void Resolver::look_up(Query *q) noexcept {
     if (q->lookups[q->step] == 'f') {
       const char *path = active_.hosts.get() ? active_.hosts.get() : "/etc/hosts";
       if (!*path) continue;
-      if (!hosts_.find(path, q->name(), q->family, q->port, &there)) return fail(TORQUE_ERR_RESOURCE);
+      if (!hosts_.find(path, q->name(), q->family, !q->half, q->port, &there)) return fail(TORQUE_ERR_RESOURCE);
       if (!there.list.empty()) return deliver(q, there);
     } else if (!local) {
-      torque_err err;
-      Channel *c = channel_for(q, &err);
-      if (!c) return fail(err);
-      set_out(q, *c);
-      ares_addrinfo_hints hints = {};
-      hints.ai_family = q->family;
-      hints.ai_flags = ARES_AI_NOSORT;
-      const auto found = [](void *arg, int status, int, ares_addrinfo *result) noexcept {
-        auto *query = static_cast<Query *>(arg);
-        query->channel->owner().found(query, status, result);
-      };
-      return ares_getaddrinfo(c->ares(), q->name(), nullptr, &hints, found, q);
+      return ask(q);
     }
   }
   if (local) return add("::1") && add("127.0.0.1") ? deliver(q, there) : fail(TORQUE_ERR_RESOURCE);
   fail(q->err ? q->err : TORQUE_ERR_DNS_NXDOMAIN);
-}
-
-void Resolver::found(Query *q, int status, ares_addrinfo *result) noexcept {
-  torque_addresses there;
-  bool no_memory = false;
-  for (const ares_addrinfo_node *n = result ? result->nodes : nullptr; n && !no_memory; n = n->ai_next) {
-    Address a = {};
-    if (n->ai_family == AF_INET && n->ai_addrlen >= sizeof a.v4)
-      std::memcpy(&a.v4, n->ai_addr, sizeof a.v4);
-    else if (n->ai_family == AF_INET6 && n->ai_addrlen >= sizeof a.v6)
-      std::memcpy(&a.v6, n->ai_addr, sizeof a.v6);
-    else
-      continue;
-    no_memory = !there.add(a, q->port, n->ai_ttl < 0 ? 0 : static_cast<uint32_t>(n->ai_ttl));
-  }
-  const char *name = nullptr;
-  for (const ares_addrinfo_cname *c = result ? result->cnames : nullptr; c; c = c->next) name = c->name;
-  if (name && std::strcmp(name, q->name()) != 0) no_memory = !(there.name = ::strdup(name)) || no_memory;
-  if (result) ares_freeaddrinfo(result);
-  if (!came_back(q)) return;
-  torque_err err = no_memory ? TORQUE_ERR_RESOURCE : error_of(status);
-  if (!err) return deliver(q, there);
-  if (ask_others(q, err)) return;
-  if (over_ || err == kCancelled || err == TORQUE_ERR_RESOURCE) return finish(q, err, nullptr, nullptr, -1);
-  if (!q->strict || !q->err || (err != TORQUE_ERR_DNS_NOSERVER && err != TORQUE_ERR_SYSCALL + ETIMEDOUT)) q->err = err;
-  ++q->step;  // where else might it be?
-  look_up(q);
 }
 
 }  // namespace torque_dns

@@ -58,8 +58,10 @@ class Resolver {
   // After whatever may have freed a place: starts what waits, closes what is over.
   void advance() noexcept;
   void arm(uint64_t when_ns) noexcept;
-  void answered(Query *q, int status, const uint8_t *bytes, int size) noexcept;
-  void found(Query *q, int status, ares_addrinfo *result) noexcept;
+  // c-ares has done with it.
+  void wire_back(Wire &w, int status, const uint8_t *bytes, uint32_t size) noexcept;
+  // Is the time over for something that may have been answered meanwhile?
+  bool late() const noexcept { return armed_ns_ != UINT64_MAX && monotonic_ns() >= armed_ns_; }
 
  protected:
   explicit Resolver(torque_ctx *ctx) noexcept : ctx_(ctx) {}
@@ -85,10 +87,17 @@ class Resolver {
   void look_up(Query *q) noexcept;
   void deliver(Query *q, Addresses &addresses) noexcept;
   torque_err choose_lookups(Query *q) noexcept;
-  Channel *channel_for(Query *q, torque_err *err) noexcept;
-  bool ask_others(Query *q, torque_err err) noexcept;
-  void set_out(Query *q, Channel &c) noexcept;
-  bool came_back(Query *q) noexcept;
+  // Asking: ask.cc.
+  Channel *channel_for(uint32_t flavour, torque_err *err) noexcept;
+  void retire(Channel *c) noexcept;
+  bool fresh_id(const Channel &c, uint16_t *ret) noexcept;
+  void ask(Query *q) noexcept;
+  bool ask_next(Query *q, torque_err *err) noexcept;
+  void send(Wire &w) noexcept;
+  bool ask_again(Wire &w, Channel *before, torque_err *err) noexcept;
+  void wire_over(Wire &w, torque_err err, const uint8_t *bytes, uint32_t size) noexcept;
+  void candidate_over(Query *q, torque_err err, const torque_answer *answer) noexcept;
+  void asked(Query *q, torque_err err, const torque_answer *answer) noexcept;
   void reap() noexcept;
   void tear_down() noexcept;
   static void discard(Query *q) noexcept;
@@ -112,7 +121,9 @@ class Resolver {
   Query *waiting_first_ = nullptr;
   Query *waiting_last_ = nullptr;
   Channel *channels_ = nullptr;
-  Channel *current_[2] = {nullptr, nullptr};  // [1]: the strict one
+  Channel *current_[kFlavours] = {};
+  uint16_t ids_[64];  // random ones
+  uint32_t ids_left_ = 0;
   uint32_t in_flight_ = 0;
   uint64_t armed_ns_ = UINT64_MAX;
   bool over_ = false;

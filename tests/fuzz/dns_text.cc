@@ -22,6 +22,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   }
   Address a;
   if (parse_address(text, size, &a) && a.family != AF_INET && a.family != AF_INET6) std::abort();
+  (void)parse_numeric(text, &a);
   (void)is_localhost(text);
   size_t domains = 0;
   if (split_domains(text, [&domains](const char *domain, size_t n) { return domain[n - 1] != ',' && ++domains; }) &&
@@ -31,7 +32,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   Hosts hosts;
   if (hosts.read_text(reinterpret_cast<const char *>(data), size)) {
     Addresses found;
-    if (hosts.find(nullptr, "name", AF_UNSPEC, 80, &found)) {
+    if (hosts.find(nullptr, "name", size % 2 ? AF_UNSPEC : AF_INET, true, 80, &found)) {
       for (const Found &f : found.list) {
         if (std::strlen(f.text) >= sizeof f.text || f.address.port() != 80) std::abort();
       }

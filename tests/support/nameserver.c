@@ -146,11 +146,14 @@ static void serve_udp(struct fake *s) {
   if (size) sendto(s->udp, out, size, 0, (const struct sockaddr *)&from, len);
 }
 
-static int read_all(int fd, void *to, size_t size, struct fixture *f) {
+/* Who asks by TCP and takes his time keeps nobody waiting who asks by UDP. */
+static int read_all(struct fake *s, int fd, void *to, size_t size) {
   for (size_t got = 0; got < size;) {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    if (atomic_load(&f->quit)) return -1;
-    if (poll(&p, 1, 20) <= 0) continue;
+    struct pollfd p[2] = {{.fd = fd, .events = POLLIN}, {.fd = s->udp, .events = POLLIN}};
+    if (atomic_load(&s->f->quit)) return -1;
+    if (poll(p, 2, 20) <= 0) continue;
+    if (p[1].revents) serve_udp(s);
+    if (!p[0].revents) continue;
     const ssize_t n = recv(fd, (char *)to + got, size - got, 0);
     if (n <= 0) return -1;
     got += (size_t)n;
@@ -162,9 +165,9 @@ static void serve_tcp(struct fake *s) {
   static _Thread_local uint8_t query[65536 + 2], out[65536 + 2];
   const int fd = accept4(s->tcp, NULL, NULL, SOCK_CLOEXEC);
   uint8_t prefix[2];
-  while (fd >= 0 && read_all(fd, prefix, 2, s->f) == 0) {
+  while (fd >= 0 && read_all(s, fd, prefix, 2) == 0) {
     const size_t size = (size_t)(prefix[0] << 8 | prefix[1]);
-    if (read_all(fd, query, size, s->f)) break;
+    if (read_all(s, fd, query, size)) break;
     const size_t n = atomic_load(&s->reply)(query, size, out + 2, 65535, 1, s->arg);
     atomic_fetch_add(&s->asked_tcp, 1);
     if (!n) continue;

@@ -2,6 +2,8 @@
 // What people write: servers, domains, addresses, names of addresses, lines of the hosts file.
 #include "dns/parse.hh"
 
+#include <arpa/inet.h>
+
 #include <cstring>
 #include <string>
 
@@ -56,6 +58,33 @@ void local_names(void **) {
     assert_false(is_localhost(name));
 }
 
+std::string numeric(const char *text) {
+  Address a;
+  const Numeric how = parse_numeric(text, &a);
+  if (how != Numeric::address) return how == Numeric::none ? "none" : "bad scope";
+  char ret[INET6_ADDRSTRLEN] = "";
+  const void *raw = a.family == AF_INET ? static_cast<const void *>(&a.v4.sin_addr) : &a.v6.sin6_addr;
+  inet_ntop(a.family, raw, ret, sizeof ret);
+  return a.family == AF_INET6 && a.v6.sin6_scope_id ? ret + std::string("%") + std::to_string(a.v6.sin6_scope_id) : ret;
+}
+
+void numeric_forms(void **) {
+  const char *pairs[][2] = {{"127.1", "127.0.0.1"}, {"0x7f.1", "127.0.0.1"},  {"2130706433", "127.0.0.1"},
+                            {"010.1.2.3", "8.1.2.3"}, {"1.2.3.4 ", "none"},   {"1.2.3.4.", "none"},
+                            {"", "none"},             {"::1%1", "::1%1"},     {"::1%lo", "bad scope"},
+                            {"fe80::1%", "bad scope"}, {"1.2.3.4%1", "none"}, {"fe80::1%007", "fe80::1%7"},
+                            {"fe80::1%4294967296", "bad scope"}};
+  for (const auto &p : pairs) assert_string_equal(numeric(p[0]).c_str(), p[1]);
+}
+
+void names_of_hosts(void **) {
+  for (const char *name : {"a", "a.b", "a-b.c_d.", "1.2", "_x"}) assert_true(is_host_name(name));
+  for (const char *name : {"", "-a", "a.-b", "a b", "a/b", "[::1]", ".", ".a", "a..b", "\xc3\xa4"})
+    assert_false(is_host_name(name));
+  for (const char *name : {"1", "256.1.2.3"}) assert_true(is_digits(name));
+  for (const char *name : {"", "1.", ".1", "1a"}) assert_false(is_digits(name));
+}
+
 std::string hosts_line(const char *line) {
   std::string all;
   Address a;
@@ -90,6 +119,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(servers),     cmocka_unit_test(names_of_addresses),
       cmocka_unit_test(local_names), cmocka_unit_test(hosts_lines),
+      cmocka_unit_test(numeric_forms), cmocka_unit_test(names_of_hosts),
       cmocka_unit_test(numbers),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);
