@@ -17,7 +17,11 @@ struct in_addr;
 struct torque_ctx;
 
 /* A resolver: its servers, its settings, and what has been asked of it. Descriptors are opened with the first question
- * and closed when nothing is outstanding. */
+ * and closed when nothing is outstanding.
+ *
+ * The pointer is a handle, never used again for another resolver: any thread may make any of these calls at any time,
+ * while the resolver is freed or its context stops and after that. Those that come too late answer STOPPED, or STALE
+ * where they speak of a query. */
 struct torque_resolver;
 
 /* One thing that was asked: a query, a lookup or a dial. A value, never used again by the same resolver; 0 is none. */
@@ -31,13 +35,13 @@ typedef uint64_t torque_query;
 TORQUE_API torque_err torque_resolver_new(struct torque_ctx *ctx, struct torque_resolver **ret_resolver) TORQUE_CHECKED;
 
 /* Give it up. What is outstanding ends with SYSCALL + ECANCELED, in callbacks that may come after this has returned.
- * When the context stops, the same happens within torque_stop(); free it before or after that, once. In a child that
- * forked after the first question: frees the child's copy, calls nobody back. Thread: any, its own callbacks included.
+ * When the context stops, the same happens within torque_stop(); free it before or after that (a second time is of no
+ * effect). In a child that forked after the first question: frees the child's copy, calls nobody back. Thread: any, its own callbacks included.
  * Null: nothing. */
 TORQUE_API void torque_resolver_free(struct torque_resolver *resolver);
 
 /* Settings. Each may be made at any time, by any thread, and counts for what is asked afterwards.
- * Errors: INVAL; RESOURCE. */
+ * Errors: INVAL; RESOURCE; STOPPED the resolver was freed. */
 
 /* "127.0.0.1, 192.0.2.1:5353, [::1]:5353": servers in the order in which they are tried. Null: the system's. */
 TORQUE_API torque_err torque_resolver_set_servers(struct torque_resolver *resolver, const char *servers);

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "door.hh"
 #include "resolver.hh"
 
 using namespace torque_dns;
@@ -30,9 +31,16 @@ Query *make_query(Kind kind, const char *name, uint32_t flags, void *arg) noexce
 }
 
 torque_err submit(torque_resolver *resolver, Query *q, torque_query *ret) noexcept {
-  const torque_err err = resolver->submit(q, ret);
+  Visit visit(resolver);
+  const torque_err err = visit ? visit->submit(q, ret) : TORQUE_ERR_STOPPED;
   if (err) free_query(q);
   return err;
+}
+
+template <class Change>
+torque_err configure(torque_resolver *resolver, Change change) noexcept {
+  Visit visit(resolver);
+  return visit ? visit->configure(change) : TORQUE_ERR_STOPPED;
 }
 
 // A number, or what the system's list of services says.
@@ -79,11 +87,21 @@ extern "C" {
 
 torque_err torque_resolver_new(struct torque_ctx *ctx, struct torque_resolver **ret_resolver) {
   if (!ctx || !ret_resolver) return TORQUE_ERR_INVAL;
-  return Resolver::make(ctx, ret_resolver);
+  Resolver *resolver;
+  if (const torque_err err = Resolver::make(ctx, &resolver)) return err;
+  torque_resolver *handle = open_door(resolver);
+  if (handle) {
+    *ret_resolver = handle;
+    return TORQUE_ERR_NONE;
+  }
+  resolver->release();
+  resolver->unref();
+  return TORQUE_ERR_RESOURCE;
 }
 
 void torque_resolver_free(struct torque_resolver *resolver) {
-  if (resolver) resolver->release();
+  Visit visit(resolver);
+  if (visit && visit.close()) visit->release();
 }
 
 torque_err torque_resolver_set_servers(struct torque_resolver *resolver, const char *servers) {
@@ -96,33 +114,33 @@ torque_err torque_resolver_set_servers(struct torque_resolver *resolver, const c
       if (a.family == AF_INET6 && a.v6.sin6_scope_id != 0) return TORQUE_ERR_INVAL;  // c-ares has no place for it
     }
   }
-  return resolver->configure([servers](Settings &s) { return s.servers.set(servers); });
+  return configure(resolver, [servers](Settings &s) { return s.servers.set(servers); });
 }
 
 torque_err torque_resolver_set_timeout(struct torque_resolver *resolver, uint64_t timeout_ns) {
   if (!resolver || (timeout_ns && timeout_ns < kMs) || timeout_ns > 3600 * 1000 * kMs) return TORQUE_ERR_INVAL;
-  return resolver->configure([timeout_ns](Settings &s) { return s.numbers.timeout_ns = timeout_ns, true; });
+  return configure(resolver, [timeout_ns](Settings &s) { return s.numbers.timeout_ns = timeout_ns, true; });
 }
 
 torque_err torque_resolver_set_tries(struct torque_resolver *resolver, uint32_t tries) {
   if (!resolver || tries > 100) return TORQUE_ERR_INVAL;
-  return resolver->configure([tries](Settings &s) { return s.numbers.tries = tries, true; });
+  return configure(resolver, [tries](Settings &s) { return s.numbers.tries = tries, true; });
 }
 
 torque_err torque_resolver_set_search(struct torque_resolver *resolver, const char *domains) {
   if (!resolver || (domains && !split_domains(domains, [](const char *, size_t) { return true; })))
     return TORQUE_ERR_INVAL;
-  return resolver->configure([domains](Settings &s) { return s.search.set(domains); });
+  return configure(resolver, [domains](Settings &s) { return s.search.set(domains); });
 }
 
 torque_err torque_resolver_set_ndots(struct torque_resolver *resolver, int32_t ndots) {
   if (!resolver || ndots < -1 || ndots > 15) return TORQUE_ERR_INVAL;
-  return resolver->configure([ndots](Settings &s) { return s.numbers.ndots = ndots, true; });
+  return configure(resolver, [ndots](Settings &s) { return s.numbers.ndots = ndots, true; });
 }
 
 torque_err torque_resolver_set_hosts_file(struct torque_resolver *resolver, const char *path) {
   if (!resolver) return TORQUE_ERR_INVAL;
-  return resolver->configure([path](Settings &s) { return s.hosts.set(path); });
+  return configure(resolver, [path](Settings &s) { return s.hosts.set(path); });
 }
 
 torque_err torque_resolver_set_lookups(struct torque_resolver *resolver, const char *lookups) {
@@ -131,33 +149,36 @@ torque_err torque_resolver_set_lookups(struct torque_resolver *resolver, const c
   bool good = !lookups;
   for (const char *k : known) good = good || std::strcmp(lookups, k) == 0;
   if (!good) return TORQUE_ERR_INVAL;
-  return resolver->configure([lookups](Settings &s) { return s.lookups.set(lookups); });
+  return configure(resolver, [lookups](Settings &s) { return s.lookups.set(lookups); });
 }
 
 torque_err torque_resolver_set_max_in_flight(struct torque_resolver *resolver, uint32_t max) {
   if (!resolver || max > 50000) return TORQUE_ERR_INVAL;
-  return resolver->configure([max](Settings &s) { return s.numbers.max_in_flight = max ? max : kMaxInFlight, true; });
+  return configure(resolver, [max](Settings &s) { return s.numbers.max_in_flight = max ? max : kMaxInFlight, true; });
 }
 
 torque_err torque_resolver_set_udp_max_queries(struct torque_resolver *resolver, uint32_t max) {
   if (!resolver || max > kUdpMaxQueries) return TORQUE_ERR_INVAL;
-  return resolver->configure(
-      [max](Settings &s) { return s.numbers.udp_max_queries = max ? max : kUdpMaxQueries, true; });
+  return configure(
+      resolver, [max](Settings &s) { return s.numbers.udp_max_queries = max ? max : kUdpMaxQueries, true; });
 }
 
 torque_err torque_resolver_set_flags(struct torque_resolver *resolver, uint32_t flags) {
   const uint32_t known =
       TORQUE_RESOLVER_TCP | TORQUE_RESOLVER_NO_SEARCH | TORQUE_RESOLVER_EDNS | TORQUE_RESOLVER_ROTATE;
   if (!resolver || (flags & ~known)) return TORQUE_ERR_INVAL;
-  return resolver->configure([flags](Settings &s) { return s.numbers.flags = flags, true; });
+  return configure(resolver, [flags](Settings &s) { return s.numbers.flags = flags, true; });
 }
 
 uint64_t torque_resolver_outstanding(const struct torque_resolver *resolver) {
-  return resolver ? resolver->outstanding() : 0;
+  Visit visit(resolver);
+  return visit ? visit->outstanding() : 0;
 }
 
 torque_err torque_resolver_cancel(struct torque_resolver *resolver, torque_query query) {
-  return resolver ? resolver->cancel(query) : TORQUE_ERR_INVAL;
+  if (!resolver) return TORQUE_ERR_INVAL;
+  Visit visit(resolver);
+  return visit ? visit->cancel(query) : TORQUE_ERR_STALE;
 }
 
 // ---- Records ----

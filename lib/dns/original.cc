@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "door.hh"
 #include "resolver.hh"
 
 using namespace torque_dns;
@@ -13,7 +14,8 @@ namespace {
 
 struct Entry {
   torque_ctx *ctx;
-  Resolver *resolver;  // one reference
+  const Resolver *resolver;  // to be compared
+  torque_resolver *handle;
   Entry *next;
 };
 
@@ -35,29 +37,29 @@ Entry *take_out(const torque_ctx *ctx, const Resolver *resolver) noexcept {
 void forget(Resolver *resolver) noexcept {
   Entry *e = take_out(nullptr, resolver);
   if (!e) return;
+  torque_resolver_free(e->handle);
   std::free(e);
-  resolver->unref();
 }
 
-// With a reference for the caller; null: there is none yet.
-Resolver *find(const torque_ctx *ctx) noexcept {
+// Null: there is none yet.
+torque_resolver *find(const torque_ctx *ctx) noexcept {
   Locked locked(lock);
-  for (Entry *e = entries; e; e = e->next) {
-    if (e->ctx != ctx) continue;
-    e->resolver->ref();
-    return e->resolver;
+  for (const Entry *e = entries; e; e = e->next) {
+    if (e->ctx == ctx) return e->handle;
   }
   return nullptr;
 }
 
-torque_err resolver_of(torque_ctx *ctx, Resolver **ret) noexcept {
+torque_err resolver_of(torque_ctx *ctx, torque_resolver **ret) noexcept {
   *ret = find(ctx);
-  if (*ret && (*ret)->foreign()) {
-    // The parent's, of a context whose place is used again, or that was brought to life in this process.
-    std::free(take_out(ctx, nullptr));
-    *ret = nullptr;
+  if (*ret) {
+    const Visit visit(*ret);
+    if (visit && !visit->foreign() && !visit->is_closed()) return TORQUE_ERR_NONE;
+    // The parent's, of a context that was brought to life in this process; or of one whose place is used again.
+    Entry *e = take_out(ctx, nullptr);
+    if (e) torque_resolver_free(e->handle);
+    std::free(e);
   }
-  if (*ret) return TORQUE_ERR_NONE;
   auto *entry = static_cast<Entry *>(std::malloc(sizeof(Entry)));
   if (!entry) return TORQUE_ERR_RESOURCE;
   torque_resolver *fresh;
@@ -65,24 +67,22 @@ torque_err resolver_of(torque_ctx *ctx, Resolver **ret) noexcept {
     std::free(entry);
     return err;
   }
-  fresh->on_stop(forget);
+  const Visit visit(fresh);
+  visit->on_stop(forget);
+  *ret = fresh;
   {
     Locked locked(lock);
     Entry *e = entries;
     while (e && e->ctx != ctx) e = e->next;
     if (!e) {
-      *entry = {ctx, fresh, entries};
+      *entry = {ctx, &*visit, fresh, entries};
       entries = entry;
-      entry = nullptr;
-      e = entries;
+      return TORQUE_ERR_NONE;
     }
-    e->resolver->ref();
-    *ret = e->resolver;
+    *ret = e->handle;
   }
-  if (entry) {  // another thread was first
-    std::free(entry);
-    torque_resolver_free(fresh);
-  }
+  std::free(entry);  // another thread was first
+  torque_resolver_free(fresh);
   return TORQUE_ERR_NONE;
 }
 
@@ -113,15 +113,14 @@ void answer(torque_query, torque_err err, const torque_addresses *addresses, voi
 
 extern "C" torque_err torque_addlookup_dns(struct torque_ctx *ctx, const char *name, libtorquednscb cb, void *state) {
   if (!ctx || !name || !*name || !cb) return TORQUE_ERR_INVAL;
-  Resolver *resolver;
+  torque_resolver *resolver;
   if (const torque_err err = resolver_of(ctx, &resolver)) return err;
   auto *c = static_cast<Closure *>(std::malloc(sizeof(Closure)));
   torque_err err = TORQUE_ERR_RESOURCE;
   if (c) {
     *c = {cb, state};
-    err = torque_resolve(static_cast<torque_resolver *>(resolver), name, nullptr, AF_INET, 0, answer, c, nullptr);
+    err = torque_resolve(resolver, name, nullptr, AF_INET, 0, answer, c, nullptr);
     if (err) std::free(c);
   }
-  resolver->unref();
   return err;
 }

@@ -38,17 +38,17 @@ uint64_t monotonic_ns() noexcept {
 
 // ---- Making and ending ----
 
-torque_err Resolver::make(torque_ctx *ctx, torque_resolver **ret) noexcept {
-  void *p = std::malloc(sizeof(torque_resolver));
+torque_err Resolver::make(torque_ctx *ctx, Resolver **ret) noexcept {
+  void *p = std::malloc(sizeof(Resolver));
   if (!p) return TORQUE_ERR_RESOURCE;
-  auto *r = new (p) torque_resolver(ctx);
+  auto *r = new (p) Resolver(ctx);
   torque_err err = torque_strand_new(ctx, &r->strand_);
-  if (!err) err = torque_timer_new(ctx, TORQUE_CLOCK_MONOTONIC, on_timer, static_cast<Resolver *>(r), &r->timer_);
+  if (!err) err = torque_timer_new(ctx, TORQUE_CLOCK_MONOTONIC, on_timer, r, &r->timer_);
   if (!err) {
     (void)torque_source_set_strand(r->timer_, r->strand_);
     (void)torque_source_set_finalizer(r->timer_, on_timer_end);
     r->ref();
-    err = torque_event_new(ctx, 0, on_pump, static_cast<Resolver *>(r), &r->pump_);
+    err = torque_event_new(ctx, 0, on_pump, r, &r->pump_);
     if (err) (void)torque_source_remove(r->timer_);
   }
   if (!err) {
@@ -66,11 +66,11 @@ torque_err Resolver::make(torque_ctx *ctx, torque_resolver **ret) noexcept {
 
 void Resolver::unref() noexcept {
   if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  auto *self = static_cast<torque_resolver *>(this);
-  self->~torque_resolver();
-  std::free(self);
+  this->~Resolver();
+  std::free(this);
 }
 
+// The reference stays the caller's.
 void Resolver::release() noexcept {
   if (foreign()) return;  // what other threads of the parent were at cannot be told here
   bool unused;
@@ -81,7 +81,6 @@ void Resolver::release() noexcept {
     if (started_) wake();  // once it has run, it ends in its strand
   }
   if (unused) (void)torque_source_remove(pump_);
-  unref();
 }
 
 // In the strand, or when the context stops and nothing else of it runs.

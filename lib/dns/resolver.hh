@@ -23,10 +23,14 @@ uint64_t monotonic_ns() noexcept;
 
 class Resolver {
  public:
-  static torque_err make(torque_ctx *ctx, torque_resolver **ret) noexcept;
+  // With one reference.
+  static torque_err make(torque_ctx *ctx, Resolver **ret) noexcept;
 
   // ---- Any thread ----
   void release() noexcept;  // torque_resolver_free()
+  void leave_door() noexcept {
+    if (!foreign()) unref();
+  }
   void ref() noexcept { refs_.fetch_add(1, std::memory_order_relaxed); }
   void unref() noexcept;
   // The query is the resolver's on success only.
@@ -40,6 +44,10 @@ class Resolver {
     if (!change(settings_)) return TORQUE_ERR_RESOURCE;
     ++settings_serial_;
     return TORQUE_ERR_NONE;
+  }
+  bool is_closed() noexcept {
+    Locked lock(lock_);
+    return closed_;
   }
   // Called when the context stops, once; before the first query only.
   void on_stop(void (*fn)(Resolver *)) noexcept { stopped_ = fn; }
@@ -63,11 +71,9 @@ class Resolver {
   // Is the time over for something that may have been answered meanwhile?
   bool late() const noexcept { return armed_ns_ != UINT64_MAX && monotonic_ns() >= armed_ns_; }
 
- protected:
+ private:
   explicit Resolver(torque_ctx *ctx) noexcept : ctx_(ctx) {}
   ~Resolver() = default;
-
- private:
   static int32_t on_pump(torque_source source, int32_t fd, uint32_t events, void *resolver) noexcept;
   static void on_pump_end(torque_source source, int32_t reason, void *resolver) noexcept;
   static void on_timer(torque_source source, uint64_t expirations, void *resolver) noexcept;
@@ -153,9 +159,5 @@ class Resolver {
 };
 
 }  // namespace torque_dns
-
-struct torque_resolver final : torque_dns::Resolver {
-  explicit torque_resolver(torque_ctx *ctx) noexcept : Resolver(ctx) {}
-};
 
 struct torque_addresses final : torque_dns::Addresses {};
