@@ -36,8 +36,9 @@ TORQUE_API void torque_stream_type_free(struct torque_stream_type *type);
 typedef void torque_stream_open_fn(torque_source stream, void *arg);
 
 /* Called when there is input: all that is kept, in one piece. Answers how many bytes the program has taken; the rest is
- * kept and told again with what comes next. One that takes nothing while the input is full stops the reading until
- * torque_stream_resume() or torque_stream_consume(). Null: input is discarded. */
+ * kept and told again with what comes next; after torque_postpone(stream) in it, again in the next round, before anything
+ * else is told. One that takes nothing while the input is full stops the reading until torque_stream_resume() or
+ * torque_stream_consume(). Null: input is discarded. */
 typedef size_t torque_stream_data_fn(torque_source stream, const void *data, size_t length, void *arg);
 
 /* Called once when the peer has shut its sending side, after all data were told; what was not taken can still be seen
@@ -154,6 +155,17 @@ TORQUE_API torque_err torque_stream_resume(torque_source stream);
  * them. Errors of consume: INVAL more than is kept. */
 TORQUE_API torque_err torque_stream_peek(torque_source stream, const void **ret_data, size_t *ret_length);
 TORQUE_API torque_err torque_stream_consume(torque_source stream, size_t length);
+
+/* Own callback: from now on data is told exactly length bytes at a time, as soon as so many are there, and at the end what
+ * is left; 0: whatever there is, as at first. The low mark does not count meanwhile, and a high mark below length is
+ * length. What data takes less than it is told is kept, and told anew from there; if it takes nothing, with what comes
+ * next. In data it is about what data leaves. Errors: INVAL more than 1 GiB; RESOURCE. */
+TORQUE_API torque_err torque_stream_expect(torque_source stream, size_t length);
+
+/* The same, up to and including a delimiter of length bytes (a copy of which is kept). If it is not among the first most
+ * bytes (0: the high mark) these are told, without it at their end. Searched once, however the input is cut.
+ * Errors: INVAL length 0 or above 32, most below length or above 1 GiB; RESOURCE. */
+TORQUE_API torque_err torque_stream_expect_until(torque_source stream, const void *delimiter, size_t length, size_t most);
 
 /* ---- From outside ---- */
 

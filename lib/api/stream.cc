@@ -339,7 +339,42 @@ torque_err torque_stream_consume(torque_source stream, size_t length) {
   if (length > (h.s.kept ? h.s.kept->left : 0)) return TORQUE_ERR_INVAL;
   if (length == 0) return TORQUE_ERR_NONE;
   take_kept(h, &h.s.kept, length);
+  forget_seen(h.s, length);
   h.clear(kFull);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_expect(torque_source stream, size_t length) {
+  if (length > Expect::kMost) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = t.mine()) return err;
+  Hold h = t.holding();
+  Extras *x = extras_of(h);
+  if (!x) return TORQUE_ERR_RESOURCE;
+  x->expect.what = length ? Expect::What::bytes : Expect::What::any;
+  x->expect.bytes = length;
+  h.clear(kFull);
+  h.set(kRetell);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_expect_until(torque_source stream, const void *delimiter, size_t length, size_t most) {
+  if (!delimiter || length == 0 || length > Expect::kDelimiterMost || most > Expect::kMost) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = t.mine()) return err;
+  Hold h = t.holding();
+  if (most == 0) most = h.s.type->input_high;
+  if (most < length) return TORQUE_ERR_INVAL;
+  Extras *x = extras_of(h);
+  if (!x) return TORQUE_ERR_RESOURCE;
+  Expect &e = x->expect;
+  e.what = Expect::What::until;
+  e.bytes = most;
+  e.seen = 0;
+  e.delimiter_length = static_cast<uint8_t>(length);
+  std::memcpy(e.delimiter, delimiter, length);
+  h.clear(kFull);
+  h.set(kRetell);
   return TORQUE_ERR_NONE;
 }
 

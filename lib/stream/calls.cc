@@ -68,7 +68,10 @@ void run_mail(Hold &h, Pieces &mail, uint32_t asked) noexcept {
     const Call call = call_in(*mail.pop());
     free_piece(h, p);
     h.set(kCalled);
-    if (run_call(h.turn, h.handle, call)) h.turn.postpone = true;
+    if (run_call(h.turn, h.handle, call)) {
+      h.turn.postpone = true;
+      h.set(kAgain);
+    }
     h.clear(kCalled);
   }
   if (h.over()) return;

@@ -31,38 +31,40 @@ bool make_room(Hold &h, Piece **kept, size_t more) noexcept {
   return true;
 }
 
-// One call of the program with data; answers what it took. h.over() afterwards: it has ended meanwhile.
-size_t call_data(Hold &h, const char *data, size_t length) noexcept {
-  if (!h.s.type->data) return length;
-  h.set(kInData);
-  const size_t taken = h.s.type->data(h.handle, data, length, h.s.slot->arg.get());
-  h.clear(kInData);
-  return std::min(taken, length);
+size_t tell_some(Hold &h, const char *data, size_t length, bool no_more) noexcept {
+  return is_expecting(h.s) ? tell_expected(h, data, length, no_more) : call_data(h, data, length);
 }
 
 // A layer was put on top by the program: what is kept is for it.
 bool feed_pushed(Hold &h) noexcept {
   h.clear(kPushed);
   Piece *kept = std::exchange(h.s.kept, nullptr);
+  forget_seen(h.s, SIZE_MAX);
   if (!kept) return wants_input(h);
   const bool more = feed(h, h.s.layers->pushed, kept->at, kept->left);
   free_piece(h, kept);
   return more;
 }
 
-// What is kept, to the program.
-bool tell_kept(Hold &h, size_t low) noexcept {
+// What is kept, to the program. no_more: also less than it waits for.
+bool tell_kept(Hold &h, bool no_more = false) noexcept {
   Stream &s = h.s;
   h.clear(kRetell);
-  if (!s.kept || s.kept->left < low) return wants_input(h);
+  if (!s.kept || (s.kept->left < s.type->input_low && !no_more && !is_expecting(s))) return wants_input(h);
   const size_t length = s.kept->left;
-  const size_t taken = call_data(h, s.kept->at, length);
+  const size_t taken = tell_some(h, s.kept->at, length, no_more);
   if (h.over()) return false;
   if (taken)
     take_kept(h, &s.kept, taken);
-  else if (length >= s.type->input_high)
+  else if (length >= input_high(s))
     h.set(kFull);
   return h.is(kPushed) ? feed_pushed(h) : wants_input(h);
+}
+
+// The program waits for more than is kept.
+bool is_untold(Stream &s) noexcept {
+  if (!is_expecting(s)) return s.kept->left < s.type->input_low;
+  return s.extras->expect.ready(s.kept->at, s.kept->left, false) == 0;
 }
 
 // While it closes nobody wants what comes, but layers that output waits for.
@@ -100,9 +102,9 @@ void propagate_end(Hold &h) noexcept {
     h.set(kEndTold);
     return;
   }
-  if (!h.is(kOpened) || h.is(kPaused | kCongested)) return;
-  if (s.kept && s.kept->left < s.type->input_low && !h.is(kFull)) {
-    tell_kept(h, 1);  // less than the low mark, and no more comes
+  if (!h.is(kOpened) || h.is(kPaused | kCongested | kAgain)) return;
+  if (s.kept && is_untold(s) && !h.is(kFull)) {
+    tell_kept(h, true);  // less than the low mark, and no more comes
     if (h.over() || !may_tell(h)) return;
     if (s.layers && s.layers->count != count) return propagate_end(h);  // one was put on top
   }
@@ -119,7 +121,7 @@ ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
   Pool &pool = h.turn.pool;
   char *scratch = pool.scratch(0);
   // What is kept never passes the high mark.
-  const size_t room = s.kept && !s.layers ? s.type->input_high - s.kept->left : SIZE_MAX;
+  const size_t room = s.kept && !s.layers ? input_high(s) - s.kept->left : SIZE_MAX;
   const size_t ask = std::min({pool.ask(), std::max<size_t>(most, 1), room});
   if (!s.kept || s.layers) {
     *ret_asked = ask;
@@ -147,10 +149,19 @@ bool arrived(Hold &h, size_t n) noexcept {
     fail(h, TORQUE_ERR_RESOURCE);
     return false;
   }
-  return may_tell(h) ? tell_kept(h, s.type->input_low) : false;
+  return may_tell(h) ? tell_kept(h) : false;
 }
 
 }  // namespace
+
+size_t call_data(Hold &h, const char *data, size_t length) noexcept {
+  if (!h.s.type->data) return length;
+  h.set(kInData);
+  const size_t taken = h.s.type->data(h.handle, data, length, h.s.slot->arg.get());
+  h.clear(kInData);
+  if (h.turn.postpone) h.set(kAgain);
+  return std::min(taken, length);
+}
 
 bool keep(Hold &h, Piece **kept, const char *data, size_t length) noexcept {
   if (length == 0) return true;
@@ -168,10 +179,10 @@ void take_kept(Hold &h, Piece **kept, size_t n) noexcept {
 }
 
 bool may_tell(const Hold &h) noexcept {
-  return h.is(kOpened) && !h.is(kPaused | kCongested | kFull | kClosing | kEndTold | kInData);
+  return h.is(kOpened) && !h.is(kPaused | kCongested | kFull | kClosing | kEndTold | kInData | kAgain);
 }
 
-bool wants_input(const Hold &h) noexcept { return may_tell(h) && (!h.s.kept || h.s.kept->left < h.s.type->input_high); }
+bool wants_input(const Hold &h) noexcept { return may_tell(h) && (!h.s.kept || h.s.kept->left < input_high(h.s)); }
 
 bool wants_wire(const Hold &h) noexcept {
   if (h.is(kWireEnded) || h.is(kWriteOnly) || !h.is(kReadable)) return false;
@@ -184,16 +195,16 @@ bool wants_wire(const Hold &h) noexcept {
 bool tell_program(Hold &h, const char *data, size_t length) noexcept {
   Stream &s = h.s;
   if (h.is(kClosing)) return true;
-  const bool tell = may_tell(h) && !s.kept && length >= s.type->input_low;
-  const size_t taken = tell ? call_data(h, data, length) : 0;
+  const bool tell = may_tell(h) && !s.kept && (length >= s.type->input_low || is_expecting(s));
+  const size_t taken = tell ? tell_some(h, data, length, false) : 0;
   if (h.over()) return false;
   if (!keep(h, &s.kept, data + taken, length - taken)) {
     fail(h, TORQUE_ERR_RESOURCE);
     return false;
   }
   if (h.is(kPushed)) return feed_pushed(h);
-  if (!tell) return may_tell(h) ? tell_kept(h, s.type->input_low) : false;
-  if (taken == 0 && length >= s.type->input_high) h.set(kFull);
+  if (!tell) return may_tell(h) ? tell_kept(h) : false;
+  if (taken == 0 && length >= input_high(s)) h.set(kFull);
   return wants_input(h);
 }
 
@@ -211,7 +222,7 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
   if (h.is(kRetell) && may_tell(h) && !read_first) {
     any = s.kept != nullptr;
     *budget -= std::min<size_t>(*budget, s.kept ? s.kept->left : 0);  // a program may ask for ever
-    tell_kept(h, s.type->input_low);
+    tell_kept(h);
     if (h.over()) return any;
   }
   if (s.layers && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) {
@@ -256,7 +267,7 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     if ((!more && !h.is(kClosing)) || !s.wire.empty()) break;
   }
   if (read_first && h.is(kRetell) && may_tell(h)) {
-    tell_kept(h, s.type->input_low);
+    tell_kept(h);
     if (h.over()) return true;
   }
   tell_ends(h);

@@ -56,7 +56,7 @@ bool input_is_due(const Hold &h) noexcept {
 // Both ways are over, or all that remains is to wait.
 void conclude(Hold &h) noexcept {
   Stream &s = h.s;
-  if (h.is(kBroken) && !wants_wire(h) && !(any_stopped(s) && wants_input(h))) return over(h, s.error);
+  if (h.is(kBroken) && !h.is(kAgain) && !wants_wire(h) && !(any_stopped(s) && wants_input(h))) return over(h, s.error);
   if (!h.is(kEndAsked)) return;
   if (!h.is(kEndPassed) && may_pass_end(h)) {
     pass_end(h);
@@ -229,6 +229,10 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   Hold h{t, s, handle};
   slot.expirations.store(0, std::memory_order_relaxed);
   note(h, events);
+  if (h.is(kAgain)) {
+    h.clear(kAgain);
+    h.set(kRetell);
+  }
   if (events & TORQUE_TRIGGER) read_mail(h);
   if (h.over()) return false;
   const bool rang = events & kTimerEvent;
@@ -285,6 +289,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
   }
   const torque_err err = reason == TORQUE_END_STOPPED && !(s->flags & kOver) ? TORQUE_ERR_STOPPED : s->error;
   const bool quiet = s->flags & kQuiet;
+  context.alloc.destroy(s->extras);
   context.alloc.destroy(s);
   ends(slot).extra = nullptr;
   if (!quiet && type->close) type->close(handle_of(slot), err, slot.arg.get());

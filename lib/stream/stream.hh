@@ -14,6 +14,7 @@
 #include "base/clock.hh"
 #include "memory/pool.hh"
 #include "source/source.hh"
+#include "stream/extras.hh"
 #include "stream/type.hh"
 
 namespace torque {
@@ -51,6 +52,7 @@ enum : uint32_t {
   kPushed = 1u << 26,   // a callback has put layers on top: what is kept goes through them
   kPushing = 1u << 27,  // output goes through the layers
   kCalled = 1u << 28,   // a function from the mailbox runs: what was asked for after it has not happened yet
+  kAgain = 1u << 29,    // data has postponed: no more is told in this turn, and what is kept is told again in the next
   kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes
 };
 
@@ -103,6 +105,7 @@ struct Stream {
   StreamType *type;
   Slot *slot;
   Layers *layers;
+  Extras *extras;  // null: none
   Piece *kept;  // input that the program has not taken
   Pieces wire;  // output as it will be sent
   // Bytes of output in all places. The holder and writers elsewhere add, the holder takes away; relaxed: a figure.
@@ -179,6 +182,25 @@ void tell_ends(Hold &h) noexcept;
 // Keeps bytes behind what *kept has. False: no memory.
 bool keep(Hold &h, Piece **kept, const char *data, size_t length) noexcept;
 void take_kept(Hold &h, Piece **kept, size_t n) noexcept;
+
+// One call of the program with data; answers what it took. h.over() afterwards: it has ended meanwhile.
+size_t call_data(Hold &h, const char *data, size_t length) noexcept;
+
+// ---- Portions: expect.cc ----
+// Null: no memory.
+Extras *extras_of(Hold &h) noexcept;
+inline bool is_expecting(const Stream &s) noexcept { return s.extras && s.extras->expect.what != Expect::What::any; }
+// The program is told data in portions as long as it wants to be; answers what it took.
+size_t tell_expected(Hold &h, const char *data, size_t length, bool no_more) noexcept;
+// So many bytes of what is kept have gone without being told.
+inline void forget_seen(Stream &s, size_t n) noexcept {
+  if (s.extras) s.extras->expect.seen -= n < s.extras->expect.seen ? n : s.extras->expect.seen;
+}
+// What is expected fits in any case.
+inline size_t input_high(const Stream &s) noexcept {
+  const size_t high = s.type->input_high;
+  return is_expecting(s) && s.extras->expect.bytes > high ? s.extras->expect.bytes : high;
+}
 
 // ---- Output: output.cc ----
 torque_err write_own(Hold &h, const iovec *parts, uint32_t count) noexcept;

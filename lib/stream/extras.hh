@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What few streams have, so that the others need not carry it: made with the first wish for it, freed with the stream.
+//
+// Thread: the stream's holder.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace torque {
+
+// How much input is told at once.
+struct Expect {
+  enum class What : uint8_t { any, bytes, until };
+  static constexpr size_t kMost = size_t{1} << 30;
+  static constexpr size_t kDelimiterMost = 32;
+
+  What what = What::any;
+  uint8_t delimiter_length = 0;
+  char delimiter[kDelimiterMost];
+  size_t bytes = 0;  // so many; until: at most
+  size_t seen = 0;   // until: of what is kept, so many bytes hold no delimiter
+
+  // How much of that is to be told; 0: not yet. no_more: nothing comes behind it.
+  size_t ready(const char *data, size_t length, bool no_more) noexcept;
+};
+
+struct Extras {
+  Expect expect;
+};
+
+}  // namespace torque
