@@ -429,15 +429,18 @@ static void fork_while_many_threads_use_it(void **state) {
 static pthread_barrier_t together;
 
 static void *come_first(void *arg) {
-  torque_source event;
+  torque_source source;
+  int ends[2];
+  int failed = pipe(ends) != 0 || write(ends[1], "x", 1) != 1;
   pthread_barrier_wait(&together);
-  if (torque_event_add(s.ctx, 0, on_event, NULL, &event) || torque_trigger(event, TORQUE_READ)) atomic_fetch_add((_Atomic int *)arg, 1);
+  failed |= torque_fd_add(s.ctx, ends[0], TORQUE_READ, 0, on_event, NULL, &source) != 0;
+  if (failed) atomic_fetch_add((_Atomic int *)arg, 1);
   return NULL;
 }
 
 static int come_first_in_child(void *arg) {
   (void)arg;
-  enum { THREADS = 4 };
+  enum { THREADS = 6 };
   pthread_t t[THREADS];
   _Atomic int failed = 0;
   CHECK(pthread_barrier_init(&together, NULL, THREADS) == 0);
@@ -445,7 +448,7 @@ static int come_first_in_child(void *arg) {
   for (int i = 0; i < THREADS; i++) CHECK(pthread_create(&t[i], NULL, come_first, (void *)&failed) == 0);
   for (int i = 0; i < THREADS; i++) CHECK(pthread_join(t[i], NULL) == 0);
   CHECK(failed == 0);
-  CHECK_SOON(s.events == THREADS);
+  CHECK_SOON(s.events >= THREADS); /* nobody reads: some shapes tell it again */
   CHECK(torque_stop(s.ctx) == 0);
   return 0;
 }
@@ -453,7 +456,7 @@ static int come_first_in_child(void *arg) {
 static void the_first_in_a_child_may_be_several(void **state) {
   struct fixture *f = *state;
   begin(f);
-  for (int i = 0; i < FEWER(200); i++) assert_int_equal(child_run(come_first_in_child, NULL), 0);
+  for (int i = 0; i < FEWER(300); i++) assert_int_equal(child_run(come_first_in_child, NULL), 0);
 }
 
 /* ---- Calls that were under way in other threads of the parent ---- */
