@@ -28,9 +28,10 @@ TORQUE_API torque_err torque_start(struct torque_ctx *ctx);
 
 /* Stop, and free the context: no new callback starts, those under way end, work posted before is run, the threads are
  * joined, every source ends (finalizers with TORQUE_END_STOPPED, on this thread), the library's descriptors are closed.
- * A thread in torque_block() on it returns. Afterwards ctx is gone.
- * Errors: DEADLOCK from a callback of this context (use torque_stop_async()); BUSY a driven context is being run;
- *         INVAL not a context. In a child that forked after the start: frees the child's copy, touches nothing else. */
+ * A thread in torque_block() on it returns. Afterwards ctx is gone: calls on it answer STOPPED. (So they do until 256 more
+ * contexts have gone; then its memory is used again.)
+ * Errors: DEADLOCK from a callback or finalizer of this context (use torque_stop_async()); BUSY a driven context is being
+ *         run; STOPPED it has gone; INVAL not a context. In a child that forked after the start: frees the child's copy, touches nothing else. */
 TORQUE_API torque_err torque_stop(struct torque_ctx *ctx);
 
 /* Ask it to stop, and return: from callbacks, or any thread. Workers end; torque_run() and torque_block() return. The

@@ -37,7 +37,8 @@ typedef void torque_run_fn(torque_source source, torque_err err, void *arg);
 TORQUE_API torque_err torque_source_run(torque_source source, torque_run_fn *fn, void *arg);
 
 /* A strand: sources and posted work that share it never run at the same time, whichever workers run them.
- * free gives up the caller's reference; sources and posted work that use it keep it alive. */
+ * free gives up the caller's reference; sources and posted work that use it keep it alive. It may be called at any time,
+ * also after the context has gone, and must be called once. */
 TORQUE_API torque_err torque_strand_new(struct torque_ctx *ctx, struct torque_strand **ret_strand) TORQUE_CHECKED;
 TORQUE_API void torque_strand_free(struct torque_strand *strand);
 TORQUE_API torque_err torque_strand_post(struct torque_strand *strand, torque_post_fn *fn, void *arg);

@@ -18,7 +18,8 @@ struct torque_strand;
  * Exclusive sources (the default): at most one thread runs the source's callback at any time, and what one call wrote
  * the next call sees. Concurrent sources (TORQUE_CONCURRENT): any number of threads may run it at once.
  *
- * Every call here may be made on any thread, from any callback, and is O(1). None is async-signal-safe. */
+ * Every call here may be made on any thread, from any callback, at any time: also while the context stops and after that,
+ * when it answers STOPPED or STALE. Each is O(1). None is async-signal-safe. */
 typedef uint64_t torque_source;
 
 /* What a descriptor can be ready for, and why a callback runs. */
@@ -51,7 +52,8 @@ typedef int32_t torque_fd_fn(torque_source source, int32_t fd, uint32_t events, 
 
 /* Called once, last, when no callback of the source runs any more and none will; here belongs what frees arg.
  * reason: TORQUE_END_*.
- * Thread: the one that removed the source, or the one whose callback was the last to run. */
+ * Thread: the one that removed the source, in that call; the worker whose callback was the last to run; or any worker of
+ * its domain. Never within another call of another thread: it may take a lock that such a caller holds. */
 typedef void torque_final_fn(torque_source source, int32_t reason, void *arg);
 
 enum {
@@ -122,7 +124,8 @@ TORQUE_API torque_err torque_source_remove(torque_source source);
 
 /* The same, and wait until the finalizer has run. Two callbacks that wait for each other's source wait for ever.
  * Errors: STALE, another call has ended it (the finalizer is waited for all the same); DEADLOCK from the source's own
- * callback or finalizer, or from its strand; STATE. (Nothing is done then.) */
+ * callback or finalizer, from its strand, or, for a condition, from that of a source that waits for it; STATE. (Nothing is
+ * done then.) */
 TORQUE_API torque_err torque_source_remove_wait(torque_source source);
 
 /* End a descriptor source and close its descriptor, in that order: the close comes when no callback runs any more, just

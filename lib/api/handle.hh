@@ -62,6 +62,7 @@ struct torque_ctx {
   uint32_t blocked = 0;    // threads in torque_block()
   bool ending = false;     // somebody is about to free it
   bool locked_for_fork = false;
+  torque::Strand *locked_strands = nullptr;  // while a thread forks
 };
 
 // A strand is the object behind its handle.

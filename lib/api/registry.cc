@@ -32,21 +32,21 @@ bool survives(const torque_ctx &ctx) noexcept {
 void lock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
   ctx.core.inodes.lock_for_fork().lock();
   ctx.core.descriptors.lock_all();
-  each_strand(ctx, [](Strand &s) NO_THREAD_SAFETY_ANALYSIS {
+  each_strand(ctx, [&](Strand &s) NO_THREAD_SAFETY_ANALYSIS {
     s.ref();
     s.lock_for_fork().lock();
-    s.locked_for_fork = true;
+    s.next_locked = std::exchange(ctx.locked_strands, &s);
   });
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).lock_for_fork();
 }
 
 void unlock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).unlock_after_fork();
-  each_strand(ctx, [](Strand &s) NO_THREAD_SAFETY_ANALYSIS {
-    if (!std::exchange(s.locked_for_fork, false)) return;
-    s.lock_for_fork().unlock();
-    s.unref();
-  });
+  while (Strand *s = ctx.locked_strands) {
+    ctx.locked_strands = s->next_locked;
+    s->lock_for_fork().unlock();
+    s->unref();
+  }
   ctx.core.descriptors.unlock_all();
   ctx.core.inodes.lock_for_fork().unlock();
 }

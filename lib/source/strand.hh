@@ -41,7 +41,7 @@ class Strand {
   // Null once its context has ended. In a visit: what is found stays until that is over.
   Context *context() noexcept { return context_.load(std::memory_order_acquire); }
   Mutex &lock_for_fork() noexcept { return lock_; }
-  bool locked_for_fork = false;
+  Strand *next_locked = nullptr;  // by a thread that forks
 
  private:
   friend struct Alloc;

@@ -456,7 +456,7 @@ static int come_first_in_child(void *arg) {
 static void the_first_in_a_child_may_be_several(void **state) {
   struct fixture *f = *state;
   begin(f);
-  for (int i = 0; i < FEWER(300); i++) assert_int_equal(child_run(come_first_in_child, NULL), 0);
+  for (int i = 0; i < FEWER(100); i++) assert_int_equal(child_run(come_first_in_child, NULL), 0);
 }
 
 /* ---- Calls that were under way in other threads of the parent ---- */
@@ -484,7 +484,7 @@ static void what_threads_of_the_parent_held_does_not_keep_a_child(void **state) 
   torque_source *source = fixture_take(f, sizeof *source);
   assert_int_equal(torque_event_add(s.ctx, 0, on_event, NULL, source), 0);
   for (int i = 0; i < 3; i++) fixture_thread(f, look_into_it, source);
-  for (int i = 0; i < FEWER(200); i++) {
+  for (int i = 0; i < FEWER(100); i++) {
     if (SANITIZED) break; /* as above */
     assert_int_equal(child_run(end_in_child, NULL), 0);
     assert_int_equal(torque_run_ready(s.ctx, NULL), 0);
