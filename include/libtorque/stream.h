@@ -96,6 +96,12 @@ TORQUE_API torque_err torque_stream_type_set_budget(struct torque_stream_type *t
 /* 1, the default: TCP_NODELAY, as what belongs together is sent together anyway. */
 TORQUE_API torque_err torque_stream_type_set_nodelay(struct torque_stream_type *type, int32_t nodelay);
 
+/* For every stream of the type, whoever makes it (a listener, a connector): its strand, and where it is placed. As
+ * torque_source_set_strand() and _set_placement(), which can be called for streams that are made in two steps. The type
+ * keeps the strand alive; null: none, the default. Streams are then made in the strand's context only (INVAL elsewhere). */
+TORQUE_API torque_err torque_stream_type_set_strand(struct torque_stream_type *type, struct torque_strand *strand);
+TORQUE_API torque_err torque_stream_type_set_placement(struct torque_stream_type *type, int32_t place);
+
 /* One more layer on top of those there are; the first is next to the wire. At most 8. Errors: INVAL; STATE. */
 TORQUE_API torque_err torque_stream_type_add_layer(struct torque_stream_type *type, struct torque_layer_type *layer);
 
@@ -114,6 +120,14 @@ TORQUE_API torque_err torque_stream_new(struct torque_ctx *ctx, int32_t fd, stru
 TORQUE_API torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint32_t addrlen,
                                             struct torque_stream_type *type, void *arg,
                                             torque_source *ret_stream) TORQUE_CHECKED;
+
+/* The same with a socket that is prepared: bound, with options set, also one on which connect() was called. It is made
+ * non-blocking and belongs to the stream from then on; on failure it stays the caller's. With TCP_FASTOPEN_CONNECT the
+ * first write makes the connection: open is told at once, a failure comes later.
+ * Errors: as add; SYSCALL + ENOTSOCK. */
+TORQUE_API torque_err torque_stream_connect_fd(struct torque_ctx *ctx, int32_t fd, const void *addr, uint32_t addrlen,
+                                               struct torque_stream_type *type, void *arg,
+                                               torque_source *ret_stream) TORQUE_CHECKED;
 
 /* Listen, and make each connection a stream with that type and arg (open may give it its own: torque_stream_set_arg()).
  * As torque_listen_add(); the listener is a source of its own, and its end does not end the streams. */

@@ -142,6 +142,10 @@ static void door_close(torque_source, int32_t, void *arg) {
 
 }  // extern "C"
 
+bool is_address(const void *addr, uint32_t length) noexcept {
+  return addr && length >= sizeof(sa_family_t) && length <= sizeof(sockaddr_storage);
+}
+
 bool is_complete(const torque_ctx *ctx, const torque_stream_type *type, const torque_source *ret) noexcept {
   return ctx && type && ret;
 }
@@ -183,9 +187,7 @@ torque_err torque_stream_add(struct torque_ctx *ctx, int32_t fd, struct torque_s
 torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint32_t addrlen,
                                  struct torque_stream_type *type, void *arg, torque_source *ret_stream) {
   const Visit visit;
-  if (!is_complete(ctx, type, ret_stream) || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage)) {
-    return TORQUE_ERR_INVAL;
-  }
+  if (!is_complete(ctx, type, ret_stream) || !is_address(addr, addrlen)) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   const auto *address = static_cast<const sockaddr *>(addr);
   Fd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -203,12 +205,32 @@ torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint3
   return err;
 }
 
+torque_err torque_stream_connect_fd(struct torque_ctx *ctx, int32_t fd, const void *addr, uint32_t addrlen,
+                                    struct torque_stream_type *type, void *arg, torque_source *ret_stream) {
+  const Visit visit;
+  if (!is_address(addr, addrlen)) return TORQUE_ERR_INVAL;
+  Slot *slot;
+  if (const torque_err err = make_of_descriptor(ctx, fd, type, arg, ret_stream, &slot)) return err;
+  Stream &s = stream_of(*slot);
+  if (!(s.flags & kSocket)) {
+    retire(handle_of(*slot), TORQUE_END_REMOVED);
+    return TORQUE_ERR_SYSCALL + ENOTSOCK;
+  }
+  // Where the first write makes the connection (TCP_FASTOPEN_CONNECT) this succeeds at once, and open is told.
+  if (::connect(fd, static_cast<const sockaddr *>(addr), addrlen) != 0 && errno != EISCONN) {
+    s.flags |= kConnecting;
+    if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) s.error = last_error();
+  }
+  return start_or_undo(handle_of(*slot), ret_stream);
+}
+
 torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                                 uint32_t policy, struct torque_stream_type *type, void *arg,
                                 torque_source *ret_listener) {
   const Visit visit;
   if (!is_complete(ctx, type, ret_listener)) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
+  if (!fits(*type, ctx->core)) return TORQUE_ERR_INVAL;
   auto *d = ctx->core.alloc.make<Door>(Door{ctx, type, arg});
   if (!d) return TORQUE_ERR_RESOURCE;
   torque_source listener;

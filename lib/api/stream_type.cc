@@ -2,6 +2,7 @@
 #include <new>
 
 #include "libtorque/stream.h"
+#include "api/handle.hh"
 #include "stream/type.hh"
 
 using torque::StreamType;
@@ -40,6 +41,7 @@ torque_err torque_stream_type_new(struct torque_stream_type **ret_type) {
 }
 
 void torque_stream_type_free(struct torque_stream_type *type) {
+  const torque::Visit visit;  // its strand's context may have gone
   if (type) torque::unref(type);
 }
 
@@ -87,6 +89,18 @@ torque_err torque_stream_type_set_budget(struct torque_stream_type *type, size_t
 }
 torque_err torque_stream_type_set_nodelay(struct torque_stream_type *type, int32_t nodelay) {
   return set(type, &StreamType::nodelay, nodelay != 0);
+}
+
+torque_err torque_stream_type_set_strand(struct torque_stream_type *type, struct torque_strand *strand) {
+  const torque::Visit visit;
+  if (const torque_err err = settable(type)) return err;
+  if (strand) strand->ref();
+  if (type->strand) type->strand->unref();
+  type->strand = strand;
+  return TORQUE_ERR_NONE;
+}
+torque_err torque_stream_type_set_placement(struct torque_stream_type *type, int32_t place) {
+  return place < TORQUE_PLACE_FAR ? TORQUE_ERR_INVAL : set(type, &StreamType::place, place);
 }
 
 torque_err torque_stream_type_add_layer(struct torque_stream_type *type, struct torque_layer_type *layer) {

@@ -15,6 +15,9 @@ constexpr uint32_t kParts = 64;    // of one sendmsg()
 constexpr size_t kPieceMax = 262144 - 1024;
 constexpr size_t kFileChunk = 1 << 20;
 
+// The descriptor takes nothing for now. EINPROGRESS: the first write has begun the connection (TCP_FASTOPEN_CONNECT).
+bool not_now(int e) noexcept { return e == EAGAIN || e == EINPROGRESS; }
+
 uint64_t length_of(const iovec *parts, uint32_t count) noexcept {
   uint64_t n = 0;
   for (uint32_t i = 0; i < count; ++i) n += parts[i].iov_len;
@@ -141,7 +144,7 @@ uint64_t send_straight(Hold &h, const iovec *parts, uint32_t count) noexcept {
     note_out(h);
     return static_cast<uint64_t>(sent);
   }
-  if (sent < 0 && (errno == EAGAIN))
+  if (sent < 0 && not_now(errno))
     h.clear(kWritable);
   else if (sent < 0)
     broken(h, last_error());
@@ -251,7 +254,7 @@ void send_wire(Hold &h, size_t *budget) noexcept {
     const ssize_t n = count ? put(h, parts, count, file_next) : put_file(h, *wire.first, &err);
     if (n < 0) {
       if (!err) err = last_error();
-      if (err == TORQUE_ERR_SYSCALL + EAGAIN) h.clear(kWritable);
+      if (not_now(err - TORQUE_ERR_SYSCALL)) h.clear(kWritable);
       else broken(h, err);
       return;
     }

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 
 #include "base/syscall.hh"
+#include "source/strand.hh"
 
 namespace torque {
 
@@ -166,7 +167,8 @@ torque_err look_at_descriptor(int fd, uint32_t *ret_flags) noexcept {
 
 torque_err make_stream(Context &context, int fd, StreamType &type, void *arg, uint32_t flags, Slot **ret) noexcept {
   Slot *slot;
-  if (const torque_err err = create(context, Kind::stream, TORQUE_PLACE_DEFAULT, &slot)) return err;
+  if (!fits(type, context)) return TORQUE_ERR_INVAL;
+  if (const torque_err err = create(context, Kind::stream, type.place, &slot)) return err;
   slot->fd.set(-1);
   ends(*slot).extra = nullptr;
   timers_of(*slot).adopt(*slot);
@@ -194,6 +196,11 @@ torque_err make_stream(Context &context, int fd, StreamType &type, void *arg, ui
     (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // slower, not wrong
   }
   if (type.timed) s->last_in = s->last_out = monotonic_ns();
+  if (type.strand) {
+    type.strand->ref();
+    ends(*slot).strand.set(type.strand);
+    slot->traits.set(slot->traits.get() | kStranded);
+  }
   slot->interest.store(TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQUE_HANGUP, std::memory_order_relaxed);
   slot->fd.set(fd);
   *ret = slot;
@@ -296,8 +303,13 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
   unref(type);
 }
 
+bool fits(const StreamType &type, const Context &context) noexcept {
+  return !type.strand || type.strand->context() == &context;
+}
+
 void unref(StreamType *type) noexcept {
   if (!type->unref()) return;
+  if (type->strand) type->strand->unref();
   for (uint32_t i = 0; i < type->layer_count; ++i) unref(type->layers[i]);
   delete static_cast<torque_stream_type *>(type);
 }

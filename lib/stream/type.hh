@@ -14,6 +14,8 @@ namespace torque {
 
 constexpr uint32_t kLayersMax = 8;
 struct Hold;
+class Context;
+class Strand;
 
 class Counted {
  public:
@@ -61,6 +63,8 @@ struct StreamType : Counted {
   size_t budget = 256 << 10;
   uint64_t limit[4] = {};  // by TORQUE_STREAM_..._TIMEOUT; 0: none
   uint64_t linger = 2000000000;
+  Strand *strand = nullptr;  // that its streams join; with a reference
+  int32_t place = TORQUE_PLACE_DEFAULT;
   bool nodelay = true;
   bool timed = false;    // any limit is set
   bool borrows = false;  // the descriptor stays the program's until the stream ends by an error, or adopts it
@@ -69,6 +73,8 @@ struct StreamType : Counted {
   LayerType *layers[kLayersMax] = {};  // with a reference each
 };
 
+// Whether streams of that type can be made in that context: its strand belongs there.
+bool fits(const StreamType &type, const Context &context) noexcept;
 // Give up a reference.
 void unref(StreamType *type) noexcept;
 void unref(LayerType *type) noexcept;
