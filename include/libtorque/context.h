@@ -39,8 +39,10 @@ TORQUE_API torque_err torque_stop(struct torque_ctx *ctx);
 TORQUE_API torque_err torque_stop_async(struct torque_ctx *ctx);
 
 /* Wait until the context stops, by torque_stop_async(), torque_stop() or a termination signal (SIGTERM, SIGINT; paper,
- * section 2), then do as torque_stop() and free it. Termination signals are taken only while some thread is in here,
- * from all threads where they have their default action; more of them while stopping do no harm.
+ * section 2), then do as torque_stop() and free it. Termination signals are taken only while some thread is in here, and
+ * only those that have their default action or are watched by a signal source: what the program handles or ignores, also
+ * from some time while this waits on, does not end it. One signal ends every torque_block() that waits for it, whatever
+ * thread it arrives in, blocked or not; more of them while stopping do no harm. The calling thread has them unblocked.
  * Errors: DEADLOCK; KIND driven; INVAL. */
 TORQUE_API torque_err torque_block(struct torque_ctx *ctx);
 

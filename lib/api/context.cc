@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "libtorque/context.h"
 
-#include <poll.h>
 #include <sched.h>
-#include <sys/signalfd.h>
 
 #include <new>
 
 #include "api/handle.hh"
-#include "api/termination.hh"
 #include "base/syscall.hh"
 #include "source/condition.hh"
+#include "source/handler.hh"
 #include "source/hub.hh"
 
 using namespace torque;
@@ -22,14 +20,6 @@ void ignore_sigpipe() noexcept {
   if (::sigaction(SIGPIPE, nullptr, &now) != 0 || (now.sa_flags & SA_SIGINFO) || now.sa_handler != SIG_DFL) return;
   now.sa_handler = SIG_IGN;
   (void)::sigaction(SIGPIPE, &now, nullptr);
-}
-
-// What waiting and stopping need is opened here: a program may use up its descriptors afterwards.
-torque_err open_events(torque_ctx &ctx) noexcept {
-  ctx.stop_event = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!ctx.stop_event) return last_error();
-  ctx.term_signals = Fd(::signalfd(-1, &ctx.term, SFD_CLOEXEC | SFD_NONBLOCK));
-  return ctx.term_signals ? TORQUE_ERR_NONE : last_error();
 }
 
 torque_err open_driven(torque_ctx &ctx) noexcept {
@@ -51,7 +41,6 @@ torque_err open_threaded(torque_ctx &ctx, const TopologyRequest &request) noexce
   }
   if (!err) err = ctx.team.open(*map);
   Topology::destroy(map);
-  if (!err) err = open_events(ctx);
   return err;
 }
 
@@ -74,7 +63,7 @@ void announce_stop(torque_ctx &ctx) noexcept {
   ctx.core.stopping.store(true, std::memory_order_seq_cst);
   release_threads_of(ctx.core);
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).wake();
-  if (ctx.stop_event) sys::eventfd_signal(ctx.stop_event.get());
+  handler::wake_blocked();
 }
 
 // Posted work, then the end of every source, on this thread, which is inside the context for that time.
@@ -185,19 +174,6 @@ bool claim_end(torque_ctx *ctx, torque_err *err) noexcept {
   return false;
 }
 
-// Until the context stops or a termination signal comes. Takes all that are pending.
-void wait_for_end(torque_ctx &ctx) noexcept {
-  pollfd wait[2] = {{ctx.stop_event.get(), POLLIN, 0}, {ctx.term_signals.get(), POLLIN, 0}};
-  while (::poll(wait, 2, -1) <= 0) {
-  }
-}
-
-void drain_signals(const torque_ctx &ctx) noexcept {
-  signalfd_siginfo info;
-  while (sys::read(ctx.term_signals.get(), &info, sizeof info) > 0) {
-  }
-}
-
 }  // namespace
 
 extern "C" {
@@ -262,20 +238,17 @@ torque_err torque_block(struct torque_ctx *ctx) {
   if (!ctx) return TORQUE_ERR_INVAL;
   if (inside(ctx)) return TORQUE_ERR_DEADLOCK;
   uint64_t serial;
-  sigset_t term, before;
   {
     Lock lock(Registry::lock());
     if (const torque_err err = registered(ctx)) return err;
     if (ctx->core.options.driven) return TORQUE_ERR_KIND;
     if (ctx->core.foreign() && ctx->core.started.load(std::memory_order_acquire)) return TORQUE_ERR_FORKED;
     serial = ctx->serial;
-    term = ctx->term;  // needed when it is gone
     ++ctx->blocked;
-    pthread_sigmask(SIG_BLOCK, &term, &before);
-    enter_termination(term);
   }
-  wait_for_end(*ctx);
-  drain_signals(*ctx);
+  // Until the end, so that termination signals that come while it stops do no harm.
+  handler::Termination termination(ctx->term);
+  termination.wait([ctx] { return ctx->core.stopping.load(std::memory_order_seq_cst); });
   bool mine;
   {
     Lock lock(Registry::lock());
@@ -287,15 +260,6 @@ torque_err torque_block(struct torque_ctx *ctx) {
     while (!mine && Registry::has(ctx) && ctx->serial == serial) Registry::changed().wait(Registry::lock());
   }
   if (mine) end(ctx);
-  {
-    Lock lock(Registry::lock());
-    leave_termination(term);
-  }
-  // Termination signals that came while stopping have done their work.
-  const timespec now{};
-  while (sigtimedwait(&term, nullptr, &now) > 0) {
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return TORQUE_ERR_NONE;
 }
 

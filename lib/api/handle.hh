@@ -47,8 +47,6 @@ struct torque_ctx {
   torque::FileRings files;
   torque::Watchdog watchdog;
   const sigset_t term;
-  torque::Fd stop_event;   // readable once it stops; what torque_block() waits for
-  torque::Fd term_signals; // a signalfd for term: open from the start, read in torque_block() only
 
   // Driven contexts. The thread that runs it; 0: none.
   std::atomic<pid_t> runner{0};

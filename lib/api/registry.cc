@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // All contexts of the process, and what happens to them when it forks.
 #include "api/handle.hh"
-#include "api/termination.hh"
 #include "source/condition.hh"
 #include "source/hub.hh"
 #include "source/waiters.hh"
@@ -123,7 +122,6 @@ void in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
     c->helpers.forget();
     c->files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.forget(); });
   }
-  forget_termination();
   release(true);
   if (ours) {
     sigset_t mask;

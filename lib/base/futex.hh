@@ -28,4 +28,9 @@ inline void futex_wake(const std::atomic<uint32_t> &word) noexcept {
   static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0));
 }
 
+// All of them.
+inline void futex_wake_all(const std::atomic<uint32_t> &word) noexcept {
+  static_cast<void>(::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, INT32_MAX, nullptr, nullptr, 0));
+}
+
 }  // namespace torque

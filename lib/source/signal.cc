@@ -2,9 +2,9 @@
 // Signal sources, and the hub that hands out each arrival to all of them.
 //
 // A watched signal reaches the process in one of two ways, and in one only. Where some thread has it unblocked the
-// kernel runs our handler, which writes the arrival to a pipe; where all threads block it, it stays pending and is read
-// from a signalfd. Every context with signal sources watches both descriptors; whoever reads an arrival gives it to
-// all sources of all contexts that want it.
+// kernel runs our handler (see handler.hh), which writes the arrival to a pipe; where all threads block it, it stays
+// pending and is read from a signalfd. Every context with signal sources watches both descriptors; whoever reads an
+// arrival gives it to all sources of all contexts that want it.
 #include "libtorque/signal.h"
 
 #include <sys/signalfd.h>
@@ -13,20 +13,14 @@
 
 #include "base/fd.hh"
 #include "base/syscall.hh"
+#include "source/handler.hh"
 #include "source/hub.hh"
 #include "source/source.hh"
-
-struct torque_siginfo {
-  int32_t signo, code, pid;
-  uint32_t uid;
-  int64_t value;
-};
 
 namespace torque {
 
 namespace {
 
-constexpr int kSignals = 65;  // 1 .. 64
 constexpr uint32_t kBatch = 64;
 
 using Mask = uint64_t;  // bit signo - 1
@@ -57,39 +51,17 @@ struct Hub {
   Mutex lock;
   Watch *watches GUARDED_BY(lock) = nullptr;
   Attachment *attachments GUARDED_BY(lock) = nullptr;
-  uint32_t watchers[kSignals] GUARDED_BY(lock) = {};
-  struct sigaction before[kSignals] GUARDED_BY(lock) = {};
   int pipe_read GUARDED_BY(lock) = -1;
+  int pipe_write GUARDED_BY(lock) = -1;
   int signal_fd GUARDED_BY(lock) = -1;
-
-  // The handler, on any thread.
-  std::atomic<int> pipe_write{-1};
-  std::atomic<uint32_t> in_handler{0};   // handlers that may use pipe_write; see close_descriptors()
-  std::atomic<uint32_t> unsent[kSignals] = {};  // arrivals that the pipe had no room for
 };
 
 constinit Hub hub;
 
-void on_signal(int signo, siginfo_t *info, void *) {
-  const int saved = errno;
-  const torque_siginfo arrival{signo, info->si_code, info->si_pid, info->si_uid,
-                               signo == SIGCHLD ? info->si_status : reinterpret_cast<intptr_t>(info->si_value.sival_ptr)};
-  hub.in_handler.fetch_add(1, std::memory_order_seq_cst);
-  const int fd = hub.pipe_write.load(std::memory_order_seq_cst);
-  ssize_t n = -1;
-  if (fd >= 0) {
-    do n = ::write(fd, &arrival, sizeof arrival);
-    while (n < 0 && errno == EINTR);
-  }
-  if (n != sizeof arrival) hub.unsent[signo].fetch_add(1, std::memory_order_relaxed);
-  hub.in_handler.fetch_sub(1, std::memory_order_seq_cst);
-  errno = saved;
-}
-
 void fill_set(sigset_t *set) noexcept REQUIRES(hub.lock) {
   sigemptyset(set);
   for (int s = 1; s < kSignals; ++s) {
-    if (hub.watchers[s]) sigaddset(set, s);
+    if (handler::watched(s)) sigaddset(set, s);
   }
 }
 
@@ -105,19 +77,17 @@ torque_err open_descriptors() noexcept REQUIRES(hub.lock) {
   (void)::fcntl(ends[1], F_SETPIPE_SZ, 1 << 20);
   hub.signal_fd = signals.release();
   hub.pipe_read = ends[0];
-  hub.pipe_write.store(ends[1], std::memory_order_seq_cst);
+  hub.pipe_write = ends[1];
+  handler::write_to(ends[1]);
   return TORQUE_ERR_NONE;
 }
 
-// A handler that began before the disposition was restored may still be about to write: it is waited for, or its bytes
-// would go to whatever gets the number next.
 void close_descriptors() noexcept REQUIRES(hub.lock) {
-  const int fd = hub.pipe_write.exchange(-1, std::memory_order_seq_cst);
-  while (hub.in_handler.load(std::memory_order_seq_cst) != 0) sched_yield();
-  if (fd >= 0) ::close(fd);
-  if (hub.pipe_read >= 0) ::close(hub.pipe_read);
-  if (hub.signal_fd >= 0) ::close(hub.signal_fd);
-  hub.pipe_read = hub.signal_fd = -1;
+  handler::write_to(-1);
+  for (int *fd : {&hub.pipe_write, &hub.pipe_read, &hub.signal_fd}) {
+    if (*fd >= 0) ::close(*fd);
+    *fd = -1;
+  }
 }
 
 torque_err refresh_signalfd() noexcept REQUIRES(hub.lock) {
@@ -126,24 +96,9 @@ torque_err refresh_signalfd() noexcept REQUIRES(hub.lock) {
   return ::signalfd(hub.signal_fd, &set, 0) >= 0 ? TORQUE_ERR_NONE : last_error();
 }
 
-torque_err install(int signo) noexcept REQUIRES(hub.lock) {
-  if (hub.watchers[signo]++ != 0) return TORQUE_ERR_NONE;
-  struct sigaction act {};
-  act.sa_sigaction = on_signal;
-  act.sa_flags = SA_SIGINFO | SA_RESTART;
-  sigfillset(&act.sa_mask);
-  if (::sigaction(signo, &act, &hub.before[signo]) == 0) return TORQUE_ERR_NONE;
-  hub.watchers[signo] = 0;
-  return last_error();
-}
-
-void uninstall(int signo) noexcept REQUIRES(hub.lock) {
-  if (--hub.watchers[signo] == 0) ::sigaction(signo, &hub.before[signo], nullptr);
-}
-
 void uninstall_mask(Mask mask) noexcept REQUIRES(hub.lock) {
   for (int s = 1; s < kSignals; ++s) {
-    if (mask & bit_of(s)) uninstall(s);
+    if (mask & bit_of(s)) handler::unwatch(s);
   }
   if (hub.signal_fd >= 0) (void)refresh_signalfd();  // fewer signals in a set that is there already: cannot fail
 }
@@ -153,7 +108,7 @@ torque_err install_mask(Mask mask) noexcept REQUIRES(hub.lock) {
   torque_err err = TORQUE_ERR_NONE;
   for (int s = 1; s < kSignals && !err; ++s) {
     if (!(mask & bit_of(s))) continue;
-    err = install(s);
+    err = handler::watch(s);
     if (!err) done |= bit_of(s);
   }
   if (!err) err = refresh_signalfd();
@@ -174,7 +129,9 @@ bool read_pipe() noexcept REQUIRES(hub.lock) {
   torque_siginfo arrivals[32];
   const ssize_t n = sys::read(hub.pipe_read, arrivals, sizeof arrivals);
   const size_t count = n > 0 ? static_cast<size_t>(n) / sizeof *arrivals : 0;
-  for (size_t i = 0; i < count; ++i) fan_out(arrivals[i]);
+  for (size_t i = 0; i < count; ++i) {
+    if (arrivals[i].signo) fan_out(arrivals[i]);
+  }
   return count == sizeof arrivals / sizeof *arrivals;
 }
 
@@ -185,6 +142,7 @@ bool read_signalfd() noexcept REQUIRES(hub.lock) {
   for (size_t i = 0; i < count; ++i) {
     const signalfd_siginfo &f = infos[i];
     const auto signo = static_cast<int>(f.ssi_signo);
+    handler::note_termination(signo);
     const int64_t value = signo == SIGCHLD ? f.ssi_status : static_cast<int64_t>(f.ssi_ptr);
     fan_out({signo, f.ssi_code, static_cast<int32_t>(f.ssi_pid), f.ssi_uid, value});
   }
@@ -193,8 +151,7 @@ bool read_signalfd() noexcept REQUIRES(hub.lock) {
 
 void read_unsent() noexcept REQUIRES(hub.lock) {
   for (int s = 1; s < kSignals; ++s) {
-    if (hub.unsent[s].load(std::memory_order_relaxed) == 0) continue;
-    for (uint32_t n = hub.unsent[s].exchange(0, std::memory_order_relaxed); n > 0; --n) fan_out({s, 0, 0, 0, 0});
+    for (uint32_t n = handler::take_unsent(s); n > 0; --n) fan_out({s, 0, 0, 0, 0});
   }
 }
 
@@ -373,8 +330,8 @@ bool run_signal(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
 bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept {
   Lock lock(hub.lock);
   if (hub.pipe_read < 0) return false;
-  read_unsent();
   const bool more = read_pipe();
+  if (!more) read_unsent();  // in this order, see take_unsent()
   return read_signalfd() || more;
 }
 
@@ -391,24 +348,23 @@ void free_attachment_in_child(Context &context) noexcept {
 
 // In the child the descriptors are the parent's: reading them would steal its signals.
 void hub_after_fork_in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
-  hub.in_handler.store(0, std::memory_order_relaxed);
-  if (const int fd = hub.pipe_write.exchange(-1, std::memory_order_seq_cst); fd >= 0) ::close(fd);
-  if (hub.pipe_read >= 0) ::close(hub.pipe_read);
-  if (hub.signal_fd >= 0) ::close(hub.signal_fd);
-  hub.pipe_read = hub.signal_fd = -1;
-  for (int s = 1; s < kSignals; ++s) {
-    hub.unsent[s].store(0, std::memory_order_relaxed);
-    if (hub.watchers[s]) ::sigaction(s, &hub.before[s], nullptr);
-    hub.watchers[s] = 0;
-  }
+  handler::after_fork_in_child();
+  close_descriptors();
   // No arrival may go to a context that is the parent's; those that are made anew enlist again.
   for (Watch *w = hub.watches; w; w = w->next) w->linked = false;
   hub.watches = nullptr;
   hub.lock.unlock();
 }
 
-void hub_before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS { hub.lock.lock(); }
-void hub_after_fork_in_parent() noexcept NO_THREAD_SAFETY_ANALYSIS { hub.lock.unlock(); }
+void hub_before_fork() noexcept NO_THREAD_SAFETY_ANALYSIS {
+  hub.lock.lock();
+  handler::before_fork();
+}
+
+void hub_after_fork_in_parent() noexcept NO_THREAD_SAFETY_ANALYSIS {
+  handler::after_fork_in_parent();
+  hub.lock.unlock();
+}
 
 torque_err reattach_signals(Context &context) noexcept {
   {
