@@ -95,10 +95,16 @@ torque_err torque_listen_address(torque_source listener, void *addr, uint32_t si
   if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
   if (!hold(listener, &v)) return TORQUE_ERR_STALE;
   const auto *l = static_cast<const Listener *>(ends(*v.slot).extra);
+  Seen part;
   sockaddr_storage address;
   socklen_t len = sizeof address;
-  const int failed = ::getsockname(l->first_fd, reinterpret_cast<sockaddr *>(&address), &len);
-  const torque_err err = failed ? last_error() : TORQUE_ERR_NONE;
+  torque_err err = hold_acceptor(*l, &part);
+  if (!err) {
+    if (::getsockname(part.slot->fd.get(), reinterpret_cast<sockaddr *>(&address), &len) != 0) err = last_error();
+    let_go(*part.slot);
+  } else if (!has_ended(*v.slot)) {
+    err = TORQUE_ERR_STATE;  // it is about to have started
+  }
   let_go(*v.slot);
   if (err) return err;
   if (size) std::memcpy(addr, &address, std::min<size_t>(size, std::min<size_t>(len, sizeof address)));

@@ -44,11 +44,19 @@ torque_err learn_address(Listener &l, int fd) noexcept {
   return TORQUE_ERR_NONE;
 }
 
+torque_err duplicate(int fd, Fd *ret) noexcept {
+  *ret = Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  return *ret ? TORQUE_ERR_NONE : last_error();
+}
+
 torque_err socket_for(Listener &l, uint32_t i, Fd *ret) noexcept {
-  if (l.fd >= 0 || (i > 0 && l.policy != TORQUE_LISTEN_REUSEPORT)) {
-    const int from = l.fd >= 0 ? l.fd : l.first_fd;
-    *ret = Fd(::fcntl(from, F_DUPFD_CLOEXEC, 3));
-    return *ret ? TORQUE_ERR_NONE : last_error();
+  if (l.fd >= 0) return duplicate(l.fd, ret);
+  if (i > 0 && l.policy != TORQUE_LISTEN_REUSEPORT) {
+    Seen first;
+    if (const torque_err err = hold_acceptor(l, &first)) return err;
+    const torque_err err = duplicate(first.slot->fd.get(), ret);
+    let_go(*first.slot);
+    return err;
   }
   const torque_err err = open_socket(l, ret);
   if (err) return err;
@@ -66,7 +74,6 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   hold_too(parent);
   ends(*s).extra = &l;
   s->fn = reinterpret_cast<Callback>(l.fn);
-  if (i == 0) l.first_fd = fd.get();
   s->fd.set(fd.release());
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
   s->traits.set(static_cast<uint16_t>(kOwnsFd | (l.policy == TORQUE_LISTEN_EXCLUSIVE ? kExclusiveWake : 0)));
@@ -130,9 +137,16 @@ Listener *make_listener(Context &context, Slot &s) noexcept {
   return l;
 }
 
+// Its descriptor cannot be closed until let_go(): a number that was read before may be another file's by now.
+torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept {
+  return hold(l.acceptors[0].load(std::memory_order_relaxed), ret) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+}
+
 namespace {
 
 torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
+  // Of two that start it at once one goes on.
+  if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
   auto &l = *static_cast<Listener *>(ends(s).extra);
   const uint32_t domains = context.domain_count();
   if (l.policy == TORQUE_LISTEN_DEFAULT) {
@@ -141,7 +155,6 @@ torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
   if (l.policy == TORQUE_LISTEN_REUSEPORT && l.address.ss_family == AF_UNIX) l.policy = TORQUE_LISTEN_EXCLUSIVE;
   l.parts = l.policy == TORQUE_LISTEN_SHARED ? 1 : domains;
   l.parent = handle;
-  if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
   // All exist before the first takes a connection: its callback may remove the listener.
   torque_err err = TORQUE_ERR_NONE;
   for (uint32_t i = 0; i < l.parts && !err; ++i) err = add_acceptor(context, l, s, i);

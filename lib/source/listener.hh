@@ -7,6 +7,7 @@
 
 #include "libtorque/listen.h"
 #include "source/context.hh"
+#include "source/source.hh"
 
 namespace torque {
 
@@ -24,7 +25,6 @@ struct Listener {
   socklen_t address_len = 0;
   uint64_t parent = 0;
   uint32_t parts = 0;
-  int first_fd = -1;
 
   // Their handles, one for each domain; 0 before they are made and once they have ended. Relaxed: a handle carries nothing
   // else. Constant.
@@ -37,5 +37,7 @@ struct Listener {
 
 // For a new source of that kind; null: no memory.
 Listener *make_listener(Context &context, Slot &s) noexcept;
+// The first of its parts, held until let_go(). Errors: STALE it has none yet, or none any more.
+torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept;
 
 }  // namespace torque
