@@ -50,8 +50,8 @@ TORQUE_API torque_err torque_datagram_bind_new(struct torque_ctx *ctx, const voi
                                                torque_source *ret_source) TORQUE_CHECKED;
 
 /* Between new and start only (else STATE).
- * size: the largest datagram that is received whole, 1 .. 1 MiB; default 65536. The smaller, the more come in one call
- *       (64 up to 16 KiB, 16 of 64 KiB).
+ * size: the largest datagram that is received whole, 1 .. 1 MiB; default 65536. None is told with more bytes, however
+ *       it came. The smaller, the more come in one call (64 up to 16 KiB, 16 of 64 KiB), but for sockets with GRO.
  * limit: bytes that may wait for room in the socket's send buffer; default 256 KiB. Each datagram counts 64 more. */
 TORQUE_API torque_err torque_datagram_set_size(torque_source source, uint32_t size);
 TORQUE_API torque_err torque_datagram_set_queue(torque_source source, uint64_t limit);

@@ -167,9 +167,7 @@ uint32_t torque_datagrams_size(const struct torque_datagrams *batch, uint32_t i)
 }
 
 uint32_t torque_datagrams_full_size(const struct torque_datagrams *batch, uint32_t i) {
-  const Datagram *d = find(batch, i);
-  if (!d) return 0;
-  return batch->message[d->message].segment ? d->size : batch->header[d->message].msg_len;
+  return find(batch, i) ? batch->full_size(i) : 0;
 }
 
 const void *torque_datagrams_peer(const struct torque_datagrams *batch, uint32_t i, uint32_t *ret_addrlen) {

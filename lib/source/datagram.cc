@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "source/datagram.hh"
 
+#include <linux/errqueue.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 
@@ -18,6 +19,7 @@ namespace {
 
 constexpr int kBatches = 4;  // system calls that receive before the other sources have their turn
 constexpr int kTells = 4;    // calls that only tell failures, before the same
+constexpr int kErrors = 64;  // of datagrams that have left, likewise
 
 // ---- Sockets ----
 
@@ -287,7 +289,7 @@ void list(torque_datagrams &b, Place &at) noexcept {
     const uint32_t left = size - at.byte;
     const uint32_t one = segment && segment < left ? segment : left;
     const auto *data = static_cast<const char *>(b.part[at.message].iov_base) + at.byte;
-    b.datagram[b.count++] = {data, one, at.message};
+    b.datagram[b.count++] = {data, std::min(one, b.port->setup.size), at.message};
     at.byte += one;
     if (at.byte < size) continue;
     at.byte = 0;
@@ -356,6 +358,37 @@ bool receive(torque_datagrams &b) noexcept {
   return true;
 }
 
+// An error that came back for a datagram that had left; false: something else (a time stamp), or told when it was sent.
+bool read_error(msghdr &h, sock_extended_err *ret) noexcept {
+  for (cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
+    if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+        (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
+      *ret = value_of<sock_extended_err>(c);
+      return ret->ee_origin == SO_EE_ORIGIN_ICMP || ret->ee_origin == SO_EE_ORIGIN_ICMP6;
+    }
+  }
+  return false;
+}
+
+// What the program has asked the system to keep of errors (IP_RECVERR). It takes room of what comes, until a socket whose
+// queue nobody reads receives nothing any more. True: there is more.
+bool receive_errors(torque_datagrams &b) noexcept {
+  if (!b.port->inet) return false;
+  for (int i = 0; i < kErrors; ++i) {
+    sockaddr_storage to = {};
+    iovec data{b.arena, kWholeDatagram};
+    alignas(cmsghdr) char control[512];
+    msghdr h{&to, sizeof to, &data, 1, control, sizeof control, 0};
+    const ssize_t n = sys::retry([&] { return ::recvmsg(b.slot->fd.get(), &h, MSG_ERRQUEUE | MSG_DONTWAIT); });
+    if (n < 0) return false;
+    sock_extended_err e;
+    if (!read_error(h, &e)) continue;
+    b.turn->counters.add(Counter::datagrams_failed);
+    b.next_failures->add(err_of_errno(static_cast<int>(e.ee_errno)), h, static_cast<size_t>(n));
+  }
+  return true;
+}
+
 // What is left to tell when nothing has come. True: once more, after the others.
 bool tell_the_rest(torque_datagrams &b) noexcept {
   for (int i = 0; i < kTells && anything_to_tell(b) && !ended(*b.slot); ++i) tell(b);
@@ -369,7 +402,7 @@ bool serve(torque_datagrams &b, uint32_t events) noexcept {
   const bool all = events & (TORQUE_TRIGGER | TORQUE_ERROR | TORQUE_CLOSED);
   b.next_error = err_of_errno(b.port->error.exchange(0, std::memory_order_relaxed));
   if (b.next_error == TORQUE_ERR_ASSERT) b.next_error = 0;
-  bool more = false;
+  bool more = (events & TORQUE_ERROR) && receive_errors(b);
   if (all || (events & TORQUE_WRITE)) more = send_waiting(b);
   if (b.room) tell(b);
   if ((all || (events & TORQUE_READ)) && !ended(*b.slot)) more |= receive(b);

@@ -163,6 +163,13 @@ struct torque_datagrams {
   alignas(64) char arena[torque::kArena];
 
   bool has(uint32_t i) const noexcept { return i < count; }
+  // What it had when it came: of a train, its part of that.
+  uint32_t full_size(uint32_t i) const noexcept {
+    const uint32_t m = datagram[i].message, whole = header[m].msg_len, segment = message[m].segment;
+    if (segment == 0) return whole;
+    const auto at = static_cast<uint32_t>(datagram[i].data - static_cast<const char *>(part[m].iov_base));
+    return segment < whole - at ? segment : whole - at;
+  }
   // Bytes that stay where they are until the outbox is empty.
   bool owns(const void *data, size_t size) const noexcept {
     const auto *p = static_cast<const char *>(data);

@@ -93,7 +93,9 @@ bool full(const Port &p, int e, const msghdr &m) noexcept {
 }
 
 // An error that the network answered to an earlier datagram is handed to whoever calls next, and what that one wanted to
-// send is not sent. So a failure on such a socket is believed when it comes twice.
+// send is not sent. So a failure on such a socket is believed when it comes twice; a refusal is never this one's, and may come
+// once for each that is kept (IP_RECVERR).
+constexpr int kRefusals = 64;
 bool may_be_of_another(const Port &p, int e) noexcept { return p.inet && e != EAGAIN && e != EINVAL; }
 
 enum class Sent { yes, full, failed };
@@ -101,12 +103,14 @@ enum class Sent { yes, full, failed };
 // One datagram. *ret_error: on failure why; else an error of an earlier one, or 0.
 Sent send_one(const Port &p, int fd, const msghdr &m, int *ret_error) noexcept {
   *ret_error = 0;
+  int refusals = 0;
   for (bool again = false;;) {
     if (::sendmsg(fd, &m, kFlags) >= 0) return Sent::yes;
     const int e = errno;
     if (e == EINTR) continue;
     if (full(p, e, m)) return Sent::full;
     *ret_error = e;
+    if (p.inet && e == ECONNREFUSED && ++refusals < kRefusals) continue;
     if (again || !may_be_of_another(p, e)) return Sent::failed;
     again = true;
   }

@@ -262,6 +262,47 @@ static void nobody_sends_us_descriptors(void **state) {
   assert_int_equal(descriptors_open(), before);
 }
 
+/* The program has asked the system to keep errors, in a queue that takes the room of what comes. Far more come than there
+ * is room for: each is told, and the socket hears on. */
+static void kept_errors(struct fixture *f, int family) {
+  enum { LOST = 3000, HEARD = 10 };
+  const int on = 1, v6 = family == AF_INET6;
+  struct sockaddr_storage here, there;
+  struct desk *d = desk_new(f);
+  int fd[2];
+  struct sockaddr_storage *const name[2] = {&there, &here};
+  socklen_t length = 0;
+  for (int i = 0; i < 2; i++) {
+    memset(name[i], 0, sizeof *name[i]);
+    if (v6) *(struct sockaddr_in6 *)name[i] = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    else *(struct sockaddr_in *)name[i] = loopback(0);
+    length = v6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    fd[i] = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    fixture_own(f, fd[i]);
+    assert_int_equal(bind(fd[i], (struct sockaddr *)name[i], length), 0);
+    assert_int_equal(getsockname(fd[i], (struct sockaddr *)name[i], &length), 0);
+  }
+  fixture_close(f, fd[0]); /* nobody has that port */
+  const int level = v6 ? IPPROTO_IPV6 : IPPROTO_IP, name_of_it = v6 ? IPV6_RECVERR : IP_RECVERR;
+  assert_int_equal(setsockopt(fd[1], level, name_of_it, &on, sizeof on), 0);
+  desk_serve(d, fd[1], 0);
+  for (uint64_t i = 1; i <= LOST; i++) {
+    assert_int_equal(torque_datagram_send(d->source, &there, length, "lost", 4), 0);
+    if (i % 10 == 0) AWAIT(f, d->failed >= i - 5); /* the system tells of some of many at once */
+  }
+  assert_int_equal(d->failure, TORQUE_ERR_SYSCALL + ECONNREFUSED);
+  assert_int_equal(d->failure_size, 4);
+  const int peer = desk_visitor(d);
+  for (uint64_t i = 1; i <= HEARD; i++) {
+    assert_int_equal(send(peer, "hello", 5, 0), 5);
+    AWAIT(f, d->received == i);
+  }
+  assert_int_equal(torque_source_remove_wait(d->source), 0);
+}
+
+static void kept_errors_are_told(void **state) { kept_errors(*state, AF_INET); }
+static void kept_errors_are_told_of_ipv6(void **state) { kept_errors(*state, AF_INET6); }
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(nobody_there),
@@ -270,6 +311,8 @@ int main(void) {
       ON_EVERY(more_failures_than_are_listed),
       ON_EVERY(failures_without_end),
       ON_EVERY(at_once),
+      ON_EVERY(kept_errors_are_told),
+      ON_EVERY(kept_errors_are_told_of_ipv6),
       ON_EVERY(unix_peers_without_address),
       ON_EVERY(nobody_sends_us_descriptors),
   };

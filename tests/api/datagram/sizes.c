@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/udp.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -121,6 +122,47 @@ static void what_is_too_large_is_cut(void **state) {
   }
 }
 
+/* The bound holds whatever way they came: the system may have joined them. */
+struct bounds {
+  uint32_t room, full;
+  _Atomic uint32_t too_large, otherwise, seen, last_full;
+};
+
+static void note_bounds(struct desk *d, struct torque_datagrams *batch, uint32_t i) {
+  struct bounds *b = d->aux;
+  const uint32_t size = torque_datagrams_size(batch, i), full = torque_datagrams_full_size(batch, i);
+  if (size > b->room) b->too_large++;
+  if (size != (full < b->room ? full : b->room)) b->otherwise++;
+  if (full == b->full) b->seen++;
+  b->last_full = full;
+}
+
+static void joined_ones_are_cut_as_well(void **state) {
+  struct fixture *f = *state;
+  static const uint32_t rooms[] = {1, 100, 999, 1000, 1001, 40000};
+  enum { SEGMENT = 1000, WHOLE = 20, REST = 321 };
+  for (size_t i = 0; i < sizeof rooms / sizeof *rooms; i++) {
+    struct bounds b = {.room = rooms[i], .full = SEGMENT};
+    const int segment = SEGMENT;
+    struct desk *d = desk_new(f);
+    d->each = note_bounds;
+    d->aux = &b;
+    desk_bind(d, AF_INET, TORQUE_DATAGRAM_GRO, rooms[i]);
+    const int fd = desk_visitor(d), train = desk_visitor(d);
+    assert_int_equal(send(fd, out, 30000, 0), 30000); /* one that is not joined with others */
+    AWAIT(f, d->received == 1);
+    assert_int_equal(b.last_full, 30000);
+    assert_int_equal(setsockopt(train, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment), 0);
+    assert_int_equal(send(train, out, WHOLE * SEGMENT + REST, 0), WHOLE * SEGMENT + REST);
+    AWAIT(f, d->received == 1 + WHOLE + 1);
+    assert_int_equal(b.seen, WHOLE);
+    assert_int_equal(b.last_full, REST);
+    assert_int_equal(b.too_large, 0);
+    assert_int_equal(b.otherwise, 0);
+    assert_int_equal(torque_source_remove_wait(d->source), 0);
+  }
+}
+
 /* Sockets of different sizes take turns in the same worker's place. */
 static void sizes_take_turns(void **state) {
   struct fixture *f = *state;
@@ -153,6 +195,7 @@ int main(void) {
       ON_EVERY(with_gro),
       ON_EVERY(unix_ones),
       ON_EVERY(what_is_too_large_is_cut),
+      ON_EVERY(joined_ones_are_cut_as_well),
       ON_EVERY(sizes_take_turns),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
