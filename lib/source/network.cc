@@ -4,6 +4,9 @@
 // What there is already is asked for one kind after the other, for the system serves one such question of a socket at a
 // time. Events that come meanwhile are told in between; what was lost makes the questions begin anew.
 //
+// When a socket has overflowed the system drops all that comes until the socket has been read to its end, and says so only
+// once. So that something was lost is told, and is asked for anew, when there is nothing left to read, not before.
+//
 // Thread: whoever holds the source.
 #include "libtorque/network.h"
 
@@ -77,6 +80,7 @@ class NetworkSource {
     have_ = true;
   }
   void lose() noexcept;
+  bool at_rest(int fd, Step *ret) noexcept;
   bool take(const netlink::Message &m) noexcept;
   bool answered(bool again) noexcept;
   bool ask(int fd) noexcept;
@@ -96,17 +100,32 @@ class NetworkSource {
   bool interrupted_ = false;  // its answer is not one moment's
   bool anew_ = false;         // all, when the answer under way has ended
   bool complete_ = true;
+  bool lost_ = false;  // something, which was not told yet
 };
 
 void NetworkSource::lose() noexcept {
   size_ = at_ = 0;
-  tell(TORQUE_NETWORK_OVERFLOW);
-  if (!dumps_) return;
-  complete_ = false;
-  if (asked_)
-    anew_ = true;
-  else
-    unasked_ = kinds_;
+  lost_ = true;
+}
+
+// All that was there has been read. False: there is nothing to do but wait.
+bool NetworkSource::at_rest(int fd, Step *ret) noexcept {
+  *ret = Step::nothing;
+  if (lost_) {
+    lost_ = false;
+    tell(TORQUE_NETWORK_OVERFLOW);
+    if (!dumps_) return true;
+    complete_ = false;
+    if (asked_)
+      anew_ = true;
+    else
+      unasked_ = kinds_;
+    return true;
+  }
+  if (!unasked_ || asked_) return false;
+  if (ask(fd)) return true;
+  *ret = Step::later;
+  return false;
 }
 
 void NetworkSource::start_anew(uint32_t port) noexcept {
@@ -122,7 +141,7 @@ bool NetworkSource::answered(bool again) noexcept {
   if (anew_) unasked_ = kinds_;
   asked_ = 0;
   anew_ = interrupted_ = false;
-  if (unasked_ || complete_) return false;
+  if (unasked_ || complete_ || lost_) return false;
   complete_ = true;
   tell(TORQUE_NETWORK_COMPLETE);
   return true;
@@ -140,7 +159,7 @@ bool NetworkSource::take(const netlink::Message &m) noexcept {
   }
   if (m.type == NLMSG_OVERRUN) {
     lose();
-    return true;
+    return false;
   }
   if (!netlink::read_event(m, &event_) || !(event_.kind & kinds_)) return false;
   if (answer && event_.what == TORQUE_NETWORK_CHANGED) event_.what = TORQUE_NETWORK_PRESENT;
@@ -203,8 +222,8 @@ Step NetworkSource::prepare(int fd) noexcept {
         (void)take(m);
       continue;
     }
-    if (unasked_ && !asked_ && !ask(fd)) return Step::later;
-    const Step s = receive(fd);
+    Step s = receive(fd);
+    if (s == Step::nothing && at_rest(fd, &s)) continue;
     if (s != Step::ready) return s;
   }
   return Step::ready;

@@ -25,6 +25,7 @@ struct heard {
   _Atomic uint32_t calls, completes, overflows, presents, inside, overlaps, finals, calls_after_final, strange;
   _Atomic int32_t reason;
   _Atomic uint32_t flags, mtu, state;
+  uint32_t noted; /* for then() */
   _Atomic torque_err result;
   pthread_mutex_t lock;
   size_t length;
@@ -286,6 +287,32 @@ static void after_an_overflow_all_is_told_anew(void **state) {
   assert_sound(h);
 }
 
+/* Until a socket that has overflowed was read to its end the system drops what comes, and says nothing of that. So that
+ * something was lost is told after that: what changes from then on is heard. */
+static void change_at_the_overflow(struct heard *h, torque_source source, const struct torque_network_event *event) {
+  (void)h, (void)source;
+  if (torque_network_event_what(event) != TORQUE_NETWORK_OVERFLOW || h->noted++) return;
+  ip("address add 10.7.0.1/32 dev lo");
+}
+
+static void what_changes_after_an_overflow_was_told_is_heard(void **state) {
+  struct fixture *f = *state;
+  for (uint32_t flags = 0; flags <= TORQUE_NETWORK_DUMP; flags += TORQUE_NETWORK_DUMP) {
+    lo_up();
+    struct heard *h = heard_new(f);
+    h->then = change_at_the_overflow;
+    begin(f, h, TORQUE_NETWORK_ADDRESSES, flags);
+    if (flags) AWAIT(f, h->completes == 1);
+    flood();
+    AWAIT(f, h->overflows);
+    AWAIT(f, lines(h, "changed address 1 10.7.0.1/32") == 1);
+    if (flags) AWAIT(f, h->completes == 2);
+    assert_int_equal(torque_source_remove_wait(h->source), 0);
+    lo_down();
+    assert_sound(h);
+  }
+}
+
 /* ---- The end ---- */
 
 static void remove_own(struct heard *h, torque_source source, const struct torque_network_event *event) {
@@ -414,6 +441,7 @@ int main(void) {
       ON(synthetic, many_sources),
       ON(driven, many_sources),
       ON(driven, after_an_overflow_all_is_told_anew),
+      ON(driven, what_changes_after_an_overflow_was_told_is_heard),
       ON_EVERY(removed_from_its_own_callback),
       ON_EVERY(put_off_it_is_told_the_same_again),
       ON_THREADED(removed_while_it_is_told),
