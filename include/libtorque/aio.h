@@ -22,7 +22,8 @@ struct iovec;
 /* Who does them. Decided when the context is made. */
 enum {
   TORQUE_AIO_THREADS = 0, /* the default: helper threads; io_uring is not touched */
-  TORQUE_AIO_AUTO = 1,    /* io_uring where the system lets us, else helper threads */
+  TORQUE_AIO_AUTO = 1,    /* io_uring where the system lets us, else helper threads. With io_uring, blocking calls of the
+                           * program's in callbacks may end with EINTR (recv() with a timeout, poll(), nanosleep()) */
   TORQUE_AIO_URING = 2    /* io_uring, or making the context answers why not */
 };
 TORQUE_API torque_err torque_config_set_aio(struct torque_config *config, uint32_t backend);

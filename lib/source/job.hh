@@ -32,6 +32,7 @@ struct Job {
 
   // Who does the work, under its lock.
   Where where = Where::nowhere;
+  uint64_t order = 0;  // among those that wait for a helper
   Job *prev = nullptr;
   Job *next = nullptr;
 

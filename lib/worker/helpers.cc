@@ -49,15 +49,16 @@ uint32_t helpers_for_cpus(const Alloc &alloc) noexcept {
 
 bool Helpers::inside(const Context *context) noexcept { return helped && (!context || helped == context); }
 
-Helpers::~Helpers() { context_.alloc.put(helpers_, max_ * sizeof(Helper)); }
+Helpers::~Helpers() { context_.alloc.put(helpers_, (max_ + kReserve) * sizeof(Helper)); }
 
 torque_err Helpers::prepare() noexcept {
   if (helpers_) return TORQUE_ERR_NONE;
   const uint32_t max = context_.options.helpers_max ? context_.options.helpers_max : helpers_for_cpus(context_.alloc);
-  helpers_ = static_cast<Helper *>(context_.alloc.get(max * sizeof(Helper), alignof(Helper)));
+  const uint32_t all = max + kReserve;
+  helpers_ = static_cast<Helper *>(context_.alloc.get(all * sizeof(Helper), alignof(Helper)));
   if (!helpers_) return TORQUE_ERR_RESOURCE;
   max_ = max;
-  for (uint32_t i = 0; i < max; ++i) new (&helpers_[i]) Helper{this, i, {0}, nullptr, false};
+  for (uint32_t i = 0; i < all; ++i) new (&helpers_[i]) Helper{this, i, {0}, nullptr, false};
   return TORQUE_ERR_NONE;
 }
 
@@ -89,20 +90,32 @@ Helpers::Helper *Helpers::take_idle() noexcept {
   return h;
 }
 
+bool Helpers::may_start(const Job &j) const noexcept {
+  return standing_ < max_ || (!j.fn && standing_ - working_ < kReserve);
+}
+
+// Whose turn it is; null: of none that may begin.
+List<Job> *Helpers::next_queue() noexcept {
+  const bool work = !work_.empty() && working_ < max_;
+  if (files_.empty()) return work ? &work_ : nullptr;
+  return work && work_.front()->order < files_.front()->order ? &work_ : &files_;
+}
+
 torque_err Helpers::submit(Job &j) noexcept {
   Helper *idle;
   {
     Lock lock(lock_);
     if (closed_) return TORQUE_ERR_STOPPED;
     if (const torque_err err = prepare()) return err;
-    if (!idle_ && standing_ < max_) {
+    if (!idle_ && may_start(j)) {
       const torque_err err = start_one();
       if (err && standing_ == 0) return err;
     }
     find_slot(index_of(j.handle))->domain.get()->jobs.fetch_add(1, std::memory_order_relaxed);
     j.where = Job::Where::queued;
-    queue_.push(j);
-    idle = take_idle();
+    j.order = ++orders_;
+    queue_of(j).push(j);
+    idle = next_queue() ? take_idle() : nullptr;
   }
   if (idle) futex_wake(idle->woken);
   return TORQUE_ERR_NONE;
@@ -111,7 +124,7 @@ torque_err Helpers::submit(Job &j) noexcept {
 bool Helpers::cancel(Job &j) noexcept {
   Lock lock(lock_);
   if (j.where != Job::Where::queued) return false;
-  queue_.unlink(j);
+  queue_of(j).unlink(j);
   complete(j, kCancelled, 0);
   return true;
 }
@@ -142,12 +155,16 @@ void Helpers::run(Helper &h) noexcept {
   context_.options.threads.began(TORQUE_THREAD_HELPER, h.number);
   lock_.lock();
   for (;;) {
-    Job *j = context_.stopping.load(std::memory_order_relaxed) ? nullptr : queue_.pop();
-    if (j) {
+    List<Job> *queue = context_.stopping.load(std::memory_order_relaxed) ? nullptr : next_queue();
+    if (queue) {
+      Job *j = queue->pop();
+      const bool work = queue == &work_;
       j->where = Job::Where::running;
+      working_ += work;
       lock_.unlock();
       j->work(*j);
       lock_.lock();
+      working_ -= work;
       complete(*j, j->err, j->result);
     } else if (closed_ || !sleep(h)) {
       break;
@@ -172,7 +189,7 @@ bool Helpers::sleep(Helper &h) noexcept {
   Helper **at = &idle_;
   while (*at != &h) at = &(*at)->below;
   *at = h.below;
-  return !queue_.empty() && !context_.stopping.load(std::memory_order_relaxed);
+  return next_queue() && !context_.stopping.load(std::memory_order_relaxed);
 }
 
 // Each joins the one that went before it, so that one ended thread is left at most.
@@ -195,7 +212,9 @@ void Helpers::leave(Helper &h) noexcept {
 void Helpers::stop() noexcept {
   Lock lock(lock_);
   closed_ = true;
-  while (Job *j = queue_.pop()) complete(*j, kCancelled, 0);
+  for (List<Job> *queue : {&work_, &files_}) {
+    while (Job *j = queue->pop()) complete(*j, kCancelled, 0);
+  }
   while (Helper *h = take_idle()) futex_wake(h->woken);
   while (standing_ != 0) left_.wait(lock_);
   if (!any_gone_) return;
@@ -210,8 +229,10 @@ void Helpers::forget() noexcept {
   standing_ = 0;
   idle_ = nullptr;
   any_gone_ = false;
-  queue_.clear();
-  for (uint32_t i = 0; i < max_; ++i) helpers_[i].stands = false;
+  work_.clear();
+  files_.clear();
+  working_ = 0;
+  for (uint32_t i = 0; helpers_ && i < max_ + kReserve; ++i) helpers_[i].stands = false;
   helped = nullptr;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The helper threads of one context: they do what blocks. As many as are needed at once, up to a limit; none before the
 // first job. A job finds an idle helper (the one that became so last, so that the others grow old and go), or gets a
-// new one, or waits for its turn.
+// new one, or waits for its turn. Work of the program's may block for as long as it likes, so operations on files have some
+// helpers in reserve: those stand beyond the limit, and only while all others are at such work.
 //
 // Always true: while a job is queued, some helper stands that will look at the queue once more before it goes; when the
 // context stops it begins no other.
@@ -16,6 +17,7 @@ namespace torque {
 class Helpers {
  public:
   static constexpr uint32_t kMax = 4096;
+  static constexpr uint32_t kReserve = 4;
 
   explicit Helpers(Context &context) noexcept : context_(context) {}
   ~Helpers();  // Requires: none stands
@@ -56,6 +58,9 @@ class Helpers {
   torque_err prepare() noexcept REQUIRES(lock_);
   torque_err start_one() noexcept REQUIRES(lock_);
   Helper *take_idle() noexcept REQUIRES(lock_);
+  bool may_start(const Job &j) const noexcept REQUIRES(lock_);
+  List<Job> *next_queue() noexcept REQUIRES(lock_);
+  List<Job> &queue_of(const Job &j) noexcept REQUIRES(lock_) { return j.fn ? work_ : files_; }
 
   Context &context_;
 
@@ -65,7 +70,10 @@ class Helpers {
   uint32_t max_ GUARDED_BY(lock_) = 0;
   uint32_t standing_ GUARDED_BY(lock_) = 0;
   Helper *idle_ GUARDED_BY(lock_) = nullptr;
-  List<Job> queue_ GUARDED_BY(lock_);
+  List<Job> work_ GUARDED_BY(lock_);   // of the program's; waiting, in order
+  List<Job> files_ GUARDED_BY(lock_);  // operations on files, likewise
+  uint64_t orders_ GUARDED_BY(lock_) = 0;
+  uint32_t working_ GUARDED_BY(lock_) = 0;  // helpers that are at work of the program's
   bool closed_ GUARDED_BY(lock_) = false;
   // The thread that went last, to be joined by the next that goes.
   pthread_t gone_ GUARDED_BY(lock_) = {};

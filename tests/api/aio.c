@@ -498,8 +498,49 @@ BOTH(forks_before_it_begins)
   ON(live, body##_by_threads), ON(synthetic, body##_by_threads), ON(driven, body##_by_threads), \
   ON(live, body##_by_io_uring), ON(synthetic, body##_by_io_uring), ON(driven, body##_by_io_uring)
 
+/* Work that blocks takes all helpers that it may, and more of it waits: files are read all the same, also many at once. */
+static _Atomic int released;
+static _Atomic uint32_t working;
+static int64_t block_a_helper(void *arg) {
+  (void)arg;
+  atomic_fetch_add(&working, 1);
+  STAY_UNTIL(atomic_load(&released));
+  return 0;
+}
+
+static void files_do_not_wait_for_work(struct fixture *f) {
+  enum { JOBS = 50, READS = 200, MAY = 2 };
+  fixture_stop(f);
+  struct torque_config *c = shape_config(f->shape);
+  assert_int_equal(torque_config_set_aio(c, TORQUE_AIO_THREADS), 0);
+  assert_int_equal(torque_config_set_offload_threads(c, MAY), 0);
+  assert_int_equal(torque_ctx_new(c, &f->ctx), 0);
+  torque_config_free(c);
+  const int fd = file_of(f, BLOCK * BLOCKS, 0);
+  struct op *op = ops_for(f, JOBS + READS);
+  unsigned char *room = fixture_take(f, READS * BLOCK);
+  atomic_store(&released, 0);
+  atomic_store(&working, 0);
+  for (int i = 0; i < JOBS; i++)
+    assert_int_equal(torque_offload(f->ctx, block_a_helper, on_done, &op[i], &op[i].handle), 0);
+  AWAIT(f, working == MAY);
+  for (int i = 0; i < READS; i++)
+    assert_int_equal(torque_aio_read(f->ctx, fd, room + i * BLOCK, BLOCK, (uint64_t)(i % BLOCKS) * BLOCK, on_done,
+                                     &op[JOBS + i], &op[JOBS + i].handle), 0);
+  for (int i = 0; i < READS; i++) {
+    assert_told(f, &op[JOBS + i], 0, BLOCK);
+    assert_true(holds(room + i * BLOCK, BLOCK, (uint64_t)(i % BLOCKS) * BLOCK));
+  }
+  assert_int_equal(working, MAY); /* the reserve is for files only */
+  atomic_store(&released, 1);
+  for (int i = 0; i < JOBS; i++) assert_told(f, &op[i], 0, 0);
+}
+
+static void files_do_not_wait(void **state) { files_do_not_wait_for_work(*state); }
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+      ON_EVERY(files_do_not_wait),
       ON_BOTH(reads),     ON_BOTH(ends),       ON_BOTH(writes), ON_BOTH(direct), ON_BOTH(errors),
       ON_BOTH(refusals),  ON_BOTH(strands),    ON_BOTH(chains), ON_BOTH(thousands),
       ON_BOTH(cancelling), ON_BOTH(stops),     ON_BOTH(forks),  ON_BOTH(forks_before_it_begins),
