@@ -8,6 +8,7 @@
 
 #include <algorithm>
 
+#include "api/attempt.hh"
 #include "api/handle.hh"
 #include "base/syscall.hh"
 #include "libtorque/torque.h"
@@ -132,12 +133,16 @@ torque_err add(torque_ctx *ctx, int fd, const sockaddr *addr, socklen_t addrlen,
   torque_err err = make_stream(ctx->core, fd, type, b, flags, &slot);
   torque_source stream = err ? 0 : handle_of(*slot);
   if (!err && addr && ::connect(fd, addr, addrlen) != 0) {
-    if (errno != EINPROGRESS && errno != EINTR) {
-      err = last_error();
-      retire(stream, TORQUE_END_REMOVED);
+    const int e = errno;
+    if (waits_for_room(addr, e)) {
+      stream_of(*slot).flags |= kConnecting | kWaits;
+      err = try_again_later(ctx, stream, addr, addrlen);
+    } else if (e != EINPROGRESS && e != EINTR) {
+      err = err_of_errno(e);
     } else {
       stream_of(*slot).flags |= kConnecting;
     }
+    if (err) retire(stream, TORQUE_END_REMOVED);
   }
   if (!err) err = start_or_undo(stream, &stream);
   if (err) ctx->core.alloc.destroy(b);  // nobody is told of a stream that never started

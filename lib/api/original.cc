@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "api/attempt.hh"
 #include "api/handle.hh"
 #include "base/clock.hh"
 #include "base/syscall.hh"
@@ -93,14 +94,15 @@ static void closure_timer(torque_source, uint64_t expirations, void *arg) {
 
 }  // extern "C"
 
-// Starts what was made, with the closure freed on every path.
+// Starts what was made, with the closure freed on every path. waits: it is started later.
 torque_err finish_adding(torque_err err, torque_source source, Closure *c, bool timer, uint64_t when,
-                         uint64_t period) noexcept {
+                         uint64_t period, bool waits = false) noexcept {
   if (err) {
     free_closure(c);
     return err;
   }
   (void)torque_source_set_finalizer(source, closure_end);
+  if (waits) return TORQUE_ERR_NONE;
   err = timer ? torque_timer_set(source, when, period, TORQUE_TIMER_REMOVE) : torque_source_start(source);
   if (err) (void)torque_source_remove(source);
   return err;
@@ -122,12 +124,18 @@ torque_err add_fd(torque_ctx *ctx, int fd, uint32_t flags, libtorquercb rx, libt
   if (!c) return TORQUE_ERR_RESOURCE;
   const uint32_t events = (rx ? uint32_t{TORQUE_READ} : 0u) | (tx ? uint32_t{TORQUE_WRITE} : 0u);
   torque_source source = 0;
+  bool waits = false;
   torque_err err = torque_fd_new(ctx, fd, events, flags, closure_fd, c, &source);
   if (!err && addr) {
     err = connect_fd(fd, addr, addrlen);
-    if (err) (void)torque_source_remove(source);
+    waits = err && waits_for_room(addr, torque_err_errno(err));
+    if (err && !waits) (void)torque_source_remove(source);
   }
-  return finish_adding(err, source, c, false, 0, 0);
+  if (!waits) return finish_adding(err, source, c, false, 0, 0);
+  (void)finish_adding(TORQUE_ERR_NONE, source, c, false, 0, 0, true);
+  err = try_again_later(ctx, source, addr, addrlen);
+  if (err) (void)torque_source_remove(source);
+  return err;
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <optional>
 
+#include "api/attempt.hh"
 #include "api/handle.hh"
 #include "base/syscall.hh"
 #include "stream/stream.hh"
@@ -198,7 +199,11 @@ torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint3
   if (const torque_err err = make_stream(ctx->core, fd.get(), *type, arg, flags, &slot)) return err;
   // A connection that fails at once fails like one that fails later. (An interrupted one goes on.)
   if (::connect(fd.get(), address, addrlen) != 0 && errno != EINPROGRESS && errno != EINTR) {
-    stream_of(*slot).error = last_error();
+    const int e = errno;
+    if (waits_for_room(address, e)) stream_of(*slot).flags |= kWaits;
+    const torque_err failed = waits_for_room(address, e) ? try_again_later(ctx, handle_of(*slot), address, addrlen)
+                                                        : err_of_errno(e);
+    stream_of(*slot).error = failed;
   }
   const torque_err err = start_or_undo(handle_of(*slot), ret_stream);
   if (!err) (void)fd.release();

@@ -25,7 +25,7 @@ bool connected(Hold &h, uint32_t events) noexcept {
     over(h, h.s.error);
     return false;
   }
-  if (!(events & (TORQUE_WRITE | TORQUE_ERROR | TORQUE_CLOSED))) return false;
+  if (h.is(kWaits) || !(events & (TORQUE_WRITE | TORQUE_ERROR | TORQUE_CLOSED))) return false;
   const int fd = h.s.slot->fd.get();
   sockaddr_storage peer;
   socklen_t len = sizeof peer;
@@ -235,7 +235,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   Stream &s = stream_of(slot);
   Hold h{t, s, handle};
   slot.expirations.store(0, std::memory_order_relaxed);
-  note(h, events);
+  if (!h.is(kWaits)) note(h, events);  // else it is of a socket without a peer
   if (h.is(kAgain)) {
     h.clear(kAgain);
     h.set(kRetell);

@@ -51,6 +51,7 @@ enum : uint32_t {
   kQuiet = 1u << 25,    // it never started: nobody is told of its end
   kPushed = 1u << 26,   // a callback has put layers on top: what is kept goes through them
   kPushing = 1u << 27,  // output goes through the layers
+  kWaits = 1u << 31,    // for room in the peer's backlog: connect(2) is to be called again (api/attempt.hh)
   kCalled = 1u << 28,   // a function from the mailbox runs: what was asked for after it has not happened yet
   kAgain = 1u << 29,    // data has postponed: no more is told in this turn, and what is kept is told again in the next
   kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/un.h>
@@ -194,6 +195,51 @@ static void unbuffered_refused(void **state) {
   }
 }
 
+/* A local backlog without room: the kernel says so at once, and nothing later. Both kinds of connector wait for room. */
+static void a_full_backlog_is_waited_for(void **state) {
+  struct fixture *f = *state;
+  struct sockaddr_un where = {.sun_family = AF_UNIX};
+  const struct sockaddr *to = (const struct sockaddr *)&where;
+  const socklen_t len = sizeof where;
+  const int door = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  fixture_own(f, door);
+  snprintf(where.sun_path + 1, sizeof where.sun_path - 1, "torque-crowd-%d-%s", (int)getpid(), f->shape->name);
+  assert_int_equal(bind(door, to, len), 0);
+  assert_int_equal(listen(door, 0), 0);
+  for (int full = 0; !full;) {
+    const int guest = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fixture_own(f, guest);
+    full = connect(guest, to, len) != 0;
+  }
+  struct dialler *d = fixture_take(f, sizeof *d);
+  struct reader *r = reader_new(f);
+  const int fd[2] = {socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  assert_int_equal(torque_addconnector_unbuffered(f->ctx, fd[0], to, len, dialler_rx, dialler_tx, d), 0);
+  assert_int_equal(torque_addconnector(f->ctx, fd[1], to, len, reader_rx, reader_tx, r), 0);
+  fixture_settle(f);
+  assert_int_equal(d->tx + d->rx, 0);
+  assert_int_equal(r->calls + r->tx_calls, 0);
+  int guest[16], guests = 0;
+  unsigned char hello[5];
+  pattern_fill(hello, 0, sizeof hello);
+  for (uint32_t wait = 0; !(d->tx && r->tx_calls); wait++) {
+    const int fresh = guests < 8 ? accept4(door, NULL, NULL, SOCK_CLOEXEC) : -1;
+    if (fresh >= 0) guest[guests++] = fresh, fixture_own(f, fresh);
+    else nap();
+    if (f->shape->driven) assert_int_equal(torque_run_ready(f->ctx, NULL), 0);
+    assert_in_range(wait, 0, 100000);
+  }
+  assert_int_equal(d->error, 0);
+  assert_int_equal(r->tx_error, 0);
+  for (int fresh; (fresh = accept4(door, NULL, NULL, SOCK_CLOEXEC)) >= 0;) guest[guests++] = fresh, fixture_own(f, fresh);
+  for (int i = 0; i < guests; i++) (void)send(guest[i], hello, sizeof hello, MSG_NOSIGNAL);
+  AWAIT(f, d->bytes == 5 && r->bytes == 5);
+  for (int i = 0; i < guests; i++) fixture_close(f, guest[i]);
+  AWAIT(f, d->closed && r->closed);
+  assert_int_equal(d->strange, 0);
+  assert_int_equal(r->strange, 0);
+}
+
 static void a_datagram_socket_is_connected_at_once(void **state) {
   struct fixture *f = *state;
   const struct sockaddr_in sa = loopback_address(9);
@@ -283,6 +329,7 @@ int main(void) {
       ON(single, every_descriptor_may_be_a_connector),  ON_EVERY(tx_then_what_comes),
       ON_EVERY(a_refused_connection_is_told_to_tx),     ON_EVERY(without_tx_a_refused_connection_is_told_to_rx),
       ON_EVERY(unbuffered_tx_then_what_comes),          ON_EVERY(unbuffered_refused),
+      ON_EVERY(a_full_backlog_is_waited_for),
       ON_EVERY(a_datagram_socket_is_connected_at_once), ON_EVERY(what_fails_at_once),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

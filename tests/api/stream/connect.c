@@ -199,10 +199,104 @@ static void many_guests(void **state) {
   }
 }
 
+/* A local backlog that is full: the kernel says EAGAIN at once, and nothing when there is room. */
+enum { CALLERS = 6 };
+static int crowded(struct fixture *f, struct sockaddr_un *where, socklen_t *length) {
+  static _Atomic int number;
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  assert_true(fd >= 0);
+  fixture_own(f, fd);
+  memset(where, 0, sizeof *where);
+  where->sun_family = AF_UNIX;
+  (void)snprintf(where->sun_path + 1, sizeof where->sun_path - 1, "torque-full-%d-%d", (int)getpid(), number++);
+  *length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(where->sun_path + 1));
+  assert_int_equal(bind(fd, (void *)where, *length), 0);
+  assert_int_equal(listen(fd, 1), 0);
+  for (;;) {
+    const int guest = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    fixture_own(f, guest);
+    if (connect(guest, (void *)where, *length) != 0) return fd;
+  }
+}
+
+static void waits_for_room(void **state) {
+  struct fixture *f = *state;
+  struct sockaddr_un where;
+  socklen_t length;
+  const int door = crowded(f, &where, &length);
+  struct party *p = party_new(f, echo, NULL);
+  torque_source s[CALLERS];
+  for (int i = 0; i < CALLERS; i++) {
+    assert_int_equal(torque_stream_connect(f->ctx, &where, length, p->type, p, &s[i]), 0);
+    assert_int_equal(torque_stream_write(s[i], "x", 1), 0);
+  }
+  fixture_settle(f);
+  assert_int_equal(p->opened, 0);
+  assert_int_equal(p->closed, 0);
+  int taken = 0; /* first those that filled it */
+  for (uint32_t wait = 0; p->opened < CALLERS; wait++) {
+    const int guest = accept4(door, NULL, NULL, SOCK_CLOEXEC);
+    if (guest >= 0) fixture_own(f, guest), taken++;
+    else nap();
+    if (f->shape->driven) assert_int_equal(torque_run_ready(f->ctx, NULL), 0);
+    assert_in_range(wait, 0, 100000);
+  }
+  assert_in_range(taken, CALLERS, CALLERS + 3);
+  AWAIT(f, p->opened == CALLERS);
+  assert_int_equal(p->closed, 0);
+  for (int i = 0; i < CALLERS; i++) assert_int_equal(torque_stream_abort(s[i]), 0);
+  AWAIT(f, p->closed == CALLERS);
+  assert_int_equal(p->strange, 0);
+  party_free(p);
+}
+
+/* No room comes: the connect limit holds, the program may give up, and the listener's end is told. */
+static void waits_for_room_in_vain(void **state) {
+  struct fixture *f = *state;
+  struct sockaddr_un where;
+  socklen_t length;
+  const int door = crowded(f, &where, &length);
+  struct party *p = party_new(f, party_take, party_end), *limited = party_new(f, party_take, party_end);
+  torque_source s[4];
+  assert_int_equal(torque_stream_type_set_limit(limited->type, TORQUE_STREAM_CONNECT_TIMEOUT, 20 * MS), 0);
+  assert_int_equal(torque_stream_connect(f->ctx, &where, length, limited->type, limited, &s[0]), 0);
+  AWAIT(f, limited->closed);
+  assert_int_equal(limited->err, TORQUE_ERR_SYSCALL + ETIMEDOUT);
+  for (int i = 1; i < 4; i++) assert_int_equal(torque_stream_connect(f->ctx, &where, length, p->type, p, &s[i]), 0);
+  fixture_settle(f);
+  assert_int_equal(torque_stream_abort(s[1]), 0);
+  assert_int_equal(torque_source_remove_wait(s[2]), 0);
+  AWAIT(f, p->closed == 2);
+  fixture_close(f, door);
+  AWAIT(f, p->closed == 3);
+  assert_int_equal(p->err, TORQUE_ERR_SYSCALL + ECONNREFUSED);
+  assert_int_equal(p->opened, 0);
+  assert_int_equal(limited->opened, 0);
+  party_free(p);
+  party_free(limited);
+}
+
+/* The context stops while some wait. */
+static void stopped_while_it_waits_for_room(void **state) {
+  struct fixture *f = *state;
+  struct sockaddr_un where;
+  socklen_t length;
+  (void)crowded(f, &where, &length);
+  struct party *p = party_new(f, party_take, party_end);
+  torque_source s;
+  for (int i = 0; i < CALLERS; i++)
+    assert_int_equal(torque_stream_connect(f->ctx, &where, length, p->type, p, &s), 0);
+  nap();
+  fixture_stop(f);
+  assert_int_equal(p->closed, CALLERS);
+  party_free(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(succeeds),        ON_EVERY(refused),     ON_EVERY(never_answered),
-      ON_EVERY(local_addresses), ON_EVERY(many_guests),
+      ON_EVERY(local_addresses), ON_EVERY(many_guests), ON_EVERY(waits_for_room),
+      ON_EVERY(waits_for_room_in_vain), ON_EVERY(stopped_while_it_waits_for_room),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
