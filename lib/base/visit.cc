@@ -22,6 +22,7 @@ namespace {
 // The records of most programs' threads; those beyond come from the heap.
 constexpr uint32_t kFirst = 64;
 constinit Visitor first[kFirst];
+constinit std::atomic<uint32_t> touched{0};  // of those: from here on none was ever taken. Grows before one is taken
 constinit std::atomic<Visitor *> more{nullptr};  // pushed with a release, never taken out
 
 // Visits by signal handlers of threads that have no record: with locked instructions.
@@ -50,14 +51,19 @@ bool set_up() noexcept {
   return keyed;
 }
 
+// In one order with the stores that take a context out of sight, and the loads in wait_for_visits(): who does not see
+// this thread there has done that before, and is seen by its visits.
 bool take(Visitor &v) noexcept {
   bool taken = false;
-  return v.taken.compare_exchange_strong(taken, true, std::memory_order_acquire);
+  return v.taken.compare_exchange_strong(taken, true, std::memory_order_seq_cst);
 }
 
 Visitor *take_free() noexcept {
-  for (Visitor &v : first) {
-    if (take(v)) return &v;
+  for (uint32_t i = 0; i < kFirst; ++i) {
+    for (uint32_t n = touched.load(std::memory_order_relaxed); n <= i;) {
+      if (touched.compare_exchange_weak(n, i + 1, std::memory_order_seq_cst)) break;
+    }
+    if (take(first[i])) return &first[i];
   }
   for (Visitor *v = more.load(std::memory_order_acquire); v; v = v->next) {
     if (take(*v)) return v;
@@ -82,7 +88,8 @@ void pause() noexcept {
 
 template <class F>
 void each(F f) noexcept {
-  for (Visitor &v : first) f(v);
+  const uint32_t n = touched.load(std::memory_order_seq_cst);
+  for (uint32_t i = 0; i < n; ++i) f(first[i]);
   for (Visitor *v = more.load(std::memory_order_acquire); v; v = v->next) f(*v);
 }
 
@@ -105,7 +112,7 @@ void pass_barrier() noexcept {
   visit::fence();
   if (visit::fenced.load(std::memory_order_relaxed)) return;
   bool others = false;
-  each([&](const Visitor &v) { others |= &v != visit::mine && v.taken.load(std::memory_order_acquire); });
+  each([&](const Visitor &v) { others |= &v != visit::mine && v.taken.load(std::memory_order_seq_cst); });
   if (!others || ::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) == 0) return;
   // A sandbox has taken the call away since. From now on visits have fences; what earlier ones have stored is seen by then.
   visit::fenced.store(true, std::memory_order_seq_cst);
