@@ -23,6 +23,7 @@
 #include <libtorque/network.h>
 #include <libtorque/offload.h>
 #include <libtorque/path.h>
+#include <libtorque/pipe.h>
 #include <libtorque/post.h>
 #include <libtorque/signal.h>
 #include <libtorque/source.h>

@@ -454,6 +454,8 @@ torque_err torque_stream_push_layer(torque_source stream, struct torque_layer_ty
   Target t(stream);
   if (const torque_err err = t.mine()) return err;
   Hold h = t.holding();
+  const Extras *x = h.s.extras;
+  if (x && (x->source || x->sink)) return TORQUE_ERR_STATE;  // a pipe may go past the layers
   return push_layer(h, *type);
 }
 

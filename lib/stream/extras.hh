@@ -4,8 +4,11 @@
 // Thread: the stream's holder.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+#include "stream/pipe.hh"
 
 namespace torque {
 
@@ -27,6 +30,10 @@ struct Expect {
 
 struct Extras {
   Expect expect;
+  Flow *source = nullptr;     // what comes in goes there, and not to the program; with a reference
+  Flow *sink = nullptr;       // what comes from there goes out; with a reference
+  Fate applied = Fate::none;  // of the sink
+  torque_err failing = 0;     // it ends with that, by a reset, when all is sent
 };
 
 }  // namespace torque

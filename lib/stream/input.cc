@@ -50,7 +50,7 @@ bool feed_pushed(Hold &h) noexcept {
 bool tell_kept(Hold &h, bool no_more = false) noexcept {
   Stream &s = h.s;
   h.clear(kRetell);
-  if (!s.kept || (s.kept->left < s.type->input_low && !no_more && !is_expecting(s))) return wants_input(h);
+  if (!s.kept || (s.kept->left < input_low(s) && !no_more)) return wants_input(h);
   const size_t length = s.kept->left;
   const size_t taken = tell_some(h, s.kept->at, length, no_more);
   if (h.over()) return false;
@@ -63,8 +63,20 @@ bool tell_kept(Hold &h, bool no_more = false) noexcept {
 
 // The program waits for more than is kept.
 bool is_untold(Stream &s) noexcept {
-  if (!is_expecting(s)) return s.kept->left < s.type->input_low;
+  if (!is_expecting(s)) return s.kept->left < input_low(s);
   return s.extras->expect.ready(s.kept->at, s.kept->left, false) == 0;
+}
+
+// By somebody who will say so. Its own output holds up no stream whose input goes elsewhere.
+bool is_held_up(const Hold &h) noexcept {
+  return h.is(kPaused | kAgain | kBlocked) || (h.is(kCongested) && !is_piped(h.s));
+}
+
+bool is_spliced(const Hold &h) noexcept {
+  const Stream &s = h.s;
+  if (!is_piped(s) || s.kept || s.layers || h.is(kClosing)) return false;
+  const Flow &f = *s.extras->source;
+  return f.spliced.load(std::memory_order_relaxed) && !f.lost.load(std::memory_order_acquire);
 }
 
 // While it closes nobody wants what comes, but layers that output waits for.
@@ -102,13 +114,14 @@ void propagate_end(Hold &h) noexcept {
     h.set(kEndTold);
     return;
   }
-  if (!h.is(kOpened) || h.is(kPaused | kCongested | kAgain)) return;
+  if (!h.is(kOpened) || is_held_up(h)) return;
   if (s.kept && is_untold(s) && !h.is(kFull)) {
     tell_kept(h, true);  // less than the low mark, and no more comes
     if (h.over() || !may_tell(h)) return;
     if (s.layers && s.layers->count != count) return propagate_end(h);  // one was put on top
   }
   h.set(kEndTold);
+  if (is_piped(s) && end_passed_on(h)) return;
   if (s.type->end)
     s.type->end(h.handle, s.slot->arg.get());
   else
@@ -155,6 +168,7 @@ bool arrived(Hold &h, size_t n) noexcept {
 }  // namespace
 
 size_t call_data(Hold &h, const char *data, size_t length) noexcept {
+  if (is_piped(h.s)) return pass_on(h, data, length);
   if (!h.s.type->data) return length;
   h.set(kInData);
   const size_t taken = h.s.type->data(h.handle, data, length, h.s.slot->arg.get());
@@ -179,7 +193,7 @@ void take_kept(Hold &h, Piece **kept, size_t n) noexcept {
 }
 
 bool may_tell(const Hold &h) noexcept {
-  return h.is(kOpened) && !h.is(kPaused | kCongested | kFull | kClosing | kEndTold | kInData | kAgain);
+  return h.is(kOpened) && !h.is(kFull | kClosing | kEndTold | kInData) && !is_held_up(h);
 }
 
 bool wants_input(const Hold &h) noexcept { return may_tell(h) && (!h.s.kept || h.s.kept->left < input_high(h.s)); }
@@ -195,7 +209,7 @@ bool wants_wire(const Hold &h) noexcept {
 bool tell_program(Hold &h, const char *data, size_t length) noexcept {
   Stream &s = h.s;
   if (h.is(kClosing)) return true;
-  const bool tell = may_tell(h) && !s.kept && (length >= s.type->input_low || is_expecting(s));
+  const bool tell = may_tell(h) && !s.kept && length >= input_low(s);
   const size_t taken = tell ? tell_some(h, data, length, false) : 0;
   if (h.over()) return false;
   if (!keep(h, &s.kept, data + taken, length - taken)) {
@@ -229,7 +243,9 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     any |= feed_stopped(h);
     if (h.over()) return any;
   }
-  while (*budget && wants_wire(h)) {
+  if (is_spliced(h)) any |= splice_in(h, budget);
+  if (h.over()) return true;
+  while (*budget && wants_wire(h) && !is_spliced(h)) {
     if (!h.turn.pool.scratch(0)) {
       over(h, TORQUE_ERR_RESOURCE);
       return true;

@@ -32,13 +32,6 @@ void added(Hold &h, uint64_t n) noexcept {
   if (before + n > h.s.type->output_high) h.set(kCongested);
 }
 
-// The descriptor takes no more: what can still be read is told first.
-void broken(Hold &h, torque_err err) noexcept {
-  h.s.error = err;
-  h.set(kBroken | kReadable);  // the kernel may not have told yet what came before
-  drop_output(h);
-}
-
 ssize_t put(Hold &h, iovec *parts, uint32_t count, bool more) noexcept {
   const int fd = h.s.slot->fd.get();
   if (!h.is(kSocket)) return sys::retry([&] { return ::writev(fd, parts, static_cast<int>(count)); });
@@ -147,11 +140,17 @@ uint64_t send_straight(Hold &h, const iovec *parts, uint32_t count) noexcept {
   if (sent < 0 && not_now(errno))
     h.clear(kWritable);
   else if (sent < 0)
-    broken(h, last_error());
+    output_failed(h, last_error());
   return 0;
 }
 
 }  // namespace
+
+void output_failed(Hold &h, torque_err err) noexcept {
+  h.s.error = err;
+  h.set(kBroken | kReadable);  // the kernel may not have told yet what came before
+  drop_output(h);
+}
 
 bool copy_pieces(const Alloc &alloc, Pool *pool, const iovec *parts, uint32_t count, Pieces *ret) noexcept {
   uint64_t left = length_of(parts, count);
@@ -255,7 +254,7 @@ void send_wire(Hold &h, size_t *budget) noexcept {
     if (n < 0) {
       if (!err) err = last_error();
       if (not_now(err - TORQUE_ERR_SYSCALL)) h.clear(kWritable);
-      else broken(h, err);
+      else output_failed(h, err);
       return;
     }
     const auto sent = static_cast<uint64_t>(n);
@@ -285,6 +284,8 @@ bool pump_output(Hold &h, size_t *budget) noexcept {
     const Layers *l = h.s.layers;
     if (h.is(kBroken) || !l || l->plain.empty() || l->held || !h.s.wire.empty() || !*budget || !h.is(kOpened)) break;
   }
+  if (h.s.extras && h.s.extras->sink) mind_sink(h, budget);
+  if (h.over()) return true;
   relieve(h);
   return *budget != before || (was_congested && !h.is(kCongested));
 }

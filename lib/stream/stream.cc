@@ -49,7 +49,9 @@ bool may_pass_end(const Hold &h) noexcept {
 }
 
 // What pump_output() and pump_input() would look at: mostly nothing.
-bool output_is_due(const Hold &h) noexcept { return !h.s.wire.empty() || h.s.layers || h.is(kCongested); }
+bool output_is_due(const Hold &h) noexcept {
+  return !h.s.wire.empty() || h.s.layers || h.is(kCongested) || (h.s.extras && h.s.extras->sink);
+}
 bool input_is_due(const Hold &h) noexcept {
   return h.is(kReadable | kRetell | kPushed) || h.s.layers || (h.is(kWireEnded) && !h.is(kEndTold));
 }
@@ -57,6 +59,11 @@ bool input_is_due(const Hold &h) noexcept {
 // Both ways are over, or all that remains is to wait.
 void conclude(Hold &h) noexcept {
   Stream &s = h.s;
+  if (h.is(kClosing) && is_piped(s)) source_closes(h);
+  if (s.extras && s.extras->failing && s.wire.empty() && (!s.layers || s.layers->plain.empty())) {
+    h.set(kReset);
+    return over(h, s.extras->failing);
+  }
   if (h.is(kBroken) && !h.is(kAgain) && !wants_wire(h) && !(any_stopped(s) && wants_input(h))) return over(h, s.error);
   if (!h.is(kEndAsked)) return;
   if (!h.is(kEndPassed) && may_pass_end(h)) {
@@ -81,6 +88,7 @@ void conclude(Hold &h) noexcept {
 
 // Something waits, and not for a layer.
 bool can_send(const Stream &s) noexcept {
+  if (s.extras && s.extras->sink && s.extras->sink->filled()) return true;
   return !s.wire.empty() || (s.layers && !s.layers->plain.empty() && !s.layers->held);
 }
 
@@ -241,6 +249,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
     h.set(kRetell);
   }
   if (events & TORQUE_TRIGGER) read_mail(h);
+  if (s.extras) begin_pipes(h);
   if (h.over()) return false;
   const bool rang = events & kTimerEvent;
   if (h.is(kConnecting) && !connected(h, events)) {
@@ -295,6 +304,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
     close_layers(context.alloc, *s);
   }
   const torque_err err = reason == TORQUE_END_STOPPED && !(s->flags & kOver) ? TORQUE_ERR_STOPPED : s->error;
+  if (s->extras) end_pipes(*s, err);
   const bool quiet = s->flags & kQuiet;
   context.alloc.destroy(s->extras);
   context.alloc.destroy(s);

@@ -54,6 +54,7 @@ enum : uint32_t {
   kWaits = 1u << 31,    // for room in the peer's backlog: connect(2) is to be called again (api/attempt.hh)
   kCalled = 1u << 28,   // a function from the mailbox runs: what was asked for after it has not happened yet
   kAgain = 1u << 29,    // data has postponed: no more is told in this turn, and what is kept is told again in the next
+  kBlocked = 1u << 31,  // nothing is told: the stream that it is piped to has no room, or is about to be that
   kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes
 };
 
@@ -121,6 +122,7 @@ struct Stream {
   // The mailbox, of anybody.
   Mutex lock;
   uint32_t asked GUARDED_BY(lock);
+  uint32_t piped GUARDED_BY(lock);
   Pieces mail GUARDED_BY(lock);
 };
 static_assert(sizeof(Stream) <= 128);  // with its slot 248 bytes
@@ -190,7 +192,11 @@ size_t call_data(Hold &h, const char *data, size_t length) noexcept;
 // ---- Portions: expect.cc ----
 // Null: no memory.
 Extras *extras_of(Hold &h) noexcept;
-inline bool is_expecting(const Stream &s) noexcept { return s.extras && s.extras->expect.what != Expect::What::any; }
+inline bool is_piped(const Stream &s) noexcept { return s.extras && s.extras->source; }
+inline bool is_expecting(const Stream &s) noexcept {
+  return s.extras && s.extras->expect.what != Expect::What::any && !s.extras->source;
+}
+inline size_t input_low(const Stream &s) noexcept { return is_expecting(s) || is_piped(s) ? 1 : s.type->input_low; }
 // The program is told data in portions as long as it wants to be; answers what it took.
 size_t tell_expected(Hold &h, const char *data, size_t length, bool no_more) noexcept;
 // So many bytes of what is kept have gone without being told.
@@ -212,6 +218,12 @@ void enqueue(Hold &h, Pieces &pieces) noexcept;
 bool pump_output(Hold &h, size_t *budget) noexcept;
 torque_err append_wire(Hold &h, const char *data, size_t length) noexcept;
 void send_wire(Hold &h, size_t *budget) noexcept;
+// The descriptor takes no more: what can still be read is told first.
+void output_failed(Hold &h, torque_err err) noexcept;
+// Something waits to be sent, in whatever place.
+inline bool output_waits(const Stream &s) noexcept {
+  return s.pending.load(std::memory_order_relaxed) || (s.extras && s.extras->sink && s.extras->sink->filled());
+}
 void drop_output(Hold &h) noexcept;
 // Output is short enough again: the program is told.
 void relieve(Hold &h) noexcept;

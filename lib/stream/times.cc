@@ -26,7 +26,7 @@ Due next_due(const Hold &h) noexcept {
   const Stream &s = h.s;
   const uint64_t *limit = s.type->limit;
   Due due;
-  if (h.is(kClosing) && h.is(kEndSent)) {
+  if ((h.is(kClosing) && h.is(kEndSent)) || (s.extras && s.extras->failing)) {
     due.consider(s.last_out, s.type->linger, kLinger);
     return due;
   }
@@ -35,7 +35,7 @@ Due next_due(const Hold &h) noexcept {
     return due;
   }
   if (wants_input(h)) due.consider(s.last_in, limit[TORQUE_STREAM_READ_TIMEOUT], TORQUE_STREAM_READ_TIMEOUT);
-  if (s.pending.load(std::memory_order_relaxed)) {
+  if (output_waits(s)) {
     due.consider(s.last_out, limit[TORQUE_STREAM_WRITE_TIMEOUT], TORQUE_STREAM_WRITE_TIMEOUT);
   }
   due.consider(std::max(s.last_in, s.last_out), limit[TORQUE_STREAM_IDLE_TIMEOUT], TORQUE_STREAM_IDLE_TIMEOUT);
@@ -44,7 +44,11 @@ Due next_due(const Hold &h) noexcept {
 
 void run_out(Hold &h, int32_t which, uint64_t now) noexcept {
   Stream &s = h.s;
-  if (which == kLinger) return over(h, TORQUE_ERR_NONE);
+  if (which == kLinger) {
+    const torque_err failing = s.extras ? s.extras->failing : TORQUE_ERR_NONE;
+    if (failing) h.set(kReset);
+    return over(h, failing);
+  }
   if (!s.type->timeout || !s.type->timeout(h.handle, which, s.slot->arg.get())) {
     return over(h, TORQUE_ERR_SYSCALL + ETIMEDOUT);
   }

@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "stream/pipe.hh"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/syscall.hh"
+#include "stream/stream.hh"
+
+namespace torque {
+
+namespace {
+
+constexpr int kKernelPipe = 1 << 18;       // bytes; where the user's limit is lower it stays 64 KiB
+constexpr size_t kSpliceMost = size_t{1} << 20;
+
+void note_error(Flow &f, torque_err err) noexcept {
+  torque_err none = 0;
+  if (err) f.pipe->err.compare_exchange_strong(none, err, std::memory_order_relaxed);
+  f.err.store(err, std::memory_order_relaxed);
+}
+
+// The source's way is over.
+void doom(Flow &f, Fate fate, torque_err err) noexcept {
+  note_error(f, err);
+  Fate seen = f.fate.load(std::memory_order_relaxed);
+  while (seen < fate && !f.fate.compare_exchange_weak(seen, fate, std::memory_order_release)) {
+  }
+  (void)activate(f.to, TORQUE_TRIGGER);
+}
+
+void lose(Flow &f, torque_err err) noexcept {
+  note_error(f, err);
+  f.lost.store(true, std::memory_order_release);
+  (void)activate(f.from, TORQUE_TRIGGER);
+}
+
+void free_side(Stream &s, uint32_t side) noexcept {
+  Lock lock(s.lock);
+  s.piped &= ~side;
+}
+
+void detach_source(Hold &h) noexcept {
+  Flow *f = std::exchange(h.s.extras->source, nullptr);
+  free_side(h.s, kPipedFrom);
+  h.clear(kBlocked | kFull);
+  h.set(kRetell);
+  f->pipe->unref();
+}
+
+void detach_sink(Hold &h) noexcept {
+  Flow *f = std::exchange(h.s.extras->sink, nullptr);
+  free_side(h.s, kPipedTo);
+  f->pipe->unref();
+}
+
+bool is_plain(const Hold &h) noexcept {
+  if (h.s.layers) return false;
+  struct stat st;
+  return h.is(kSocket) || (::fstat(h.s.slot->fd.get(), &st) == 0 && S_ISFIFO(st.st_mode));
+}
+
+// Bytes into the mailbox of the sink. False: it takes none any more.
+bool hand_over(Hold &h, Flow &f, const char *data, size_t length, bool *ret_full) noexcept {
+  Seen v;
+  if (!hold(f.to, &v)) return false;
+  Stream &to = stream_of(*v.slot);
+  const iovec part{const_cast<char *>(data), length};
+  Pieces pieces;
+  bool ok = copy_pieces(h.context().alloc, &h.turn.pool, &part, 1, &pieces);
+  if (ok) {
+    Lock lock(to.lock);
+    ok = !to.ended.load(std::memory_order_relaxed);
+    if (ok) {
+      const uint64_t before = to.pending.fetch_add(length, std::memory_order_relaxed);
+      *ret_full = before + length > to.type->output_high;
+      to.mail.append(pieces);
+    }
+  }
+  while (Piece *p = pieces.pop()) free_piece(h, p);
+  if (ok) (void)activate(f.to, TORQUE_TRIGGER);
+  let_go(*v.slot);
+  return ok;
+}
+
+// Whether the sink's output is short enough for more.
+bool has_room(Flow &f) noexcept {
+  Seen v;
+  if (!hold(f.to, &v)) return true;  // it is lost, which will be told
+  Stream &to = stream_of(*v.slot);
+  const bool room = to.pending.fetch_add(0, std::memory_order_seq_cst) <= to.type->output_low;
+  let_go(*v.slot);
+  return room;
+}
+
+// Until the sink wakes it. It may have made room before it could know.
+void wait_for_room(Hold &h, Flow &f) noexcept {
+  h.set(kBlocked);
+  f.waiting.exchange(true, std::memory_order_seq_cst);
+  const bool room = f.spliced.load(std::memory_order_relaxed) ? f.filled() == 0 : has_room(f);
+  if (room && f.waiting.exchange(false, std::memory_order_seq_cst)) h.clear(kBlocked);
+}
+
+void make_kernel_pipe(Flow &f) noexcept {
+  int fd[2];
+  if (::pipe2(fd, O_NONBLOCK | O_CLOEXEC) != 0) return;  // through memory, then
+  f.kernel[0] = Fd(fd[0]);
+  f.kernel[1] = Fd(fd[1]);
+  (void)::fcntl(fd[1], F_SETPIPE_SZ, kKernelPipe);
+  f.spliced.store(true, std::memory_order_release);
+}
+
+void attach_sink(Hold &h, Flow &f) noexcept {
+  Extras *x = extras_of(h);
+  if (!x) return over(h, TORQUE_ERR_RESOURCE);
+  f.pipe->ref();
+  x->sink = &f;
+  x->applied = Fate::none;
+  f.plain.store(is_plain(h) && !f.pipe->is(TORQUE_PIPE_COPY), std::memory_order_relaxed);
+}
+
+void attach_source(Hold &h, Flow &f) noexcept {
+  Extras *x = extras_of(h);
+  if (!x) return over(h, TORQUE_ERR_RESOURCE);
+  f.pipe->ref();
+  x->source = &f;
+  if (f.plain.load(std::memory_order_relaxed) && is_plain(h)) make_kernel_pipe(f);
+  h.clear(kBlocked | kFull);
+  h.set(kRetell);
+}
+
+// The stream was gone when it was to be attached.
+void never_attached(Pipe &p, int side) noexcept {
+  doom(p.flow[side], Fate::close, 0);
+  lose(p.flow[1 - side], 0);
+}
+
+Hold hold_of(uint64_t handle) noexcept { return {*current_turn(), stream_of(*find_slot(index_of(handle))), handle}; }
+
+extern "C" {
+
+static void attach_a_source(torque_source a, torque_err err, void *arg) {
+  auto &p = *static_cast<Pipe *>(arg);
+  if (err) {
+    never_attached(p, 0);
+  } else {
+    Hold h = hold_of(a);
+    attach_source(h, p.flow[0]);
+  }
+  p.unref();
+}
+
+// Nothing is told to the program any more from now on.
+static void block_b(torque_source b, torque_err err, void *arg) {
+  auto &p = *static_cast<Pipe *>(arg);
+  if (!err && !p.attached_b) hold_of(b).set(kBlocked);
+  p.unref();
+}
+
+static void attach_b(torque_source b, torque_err err, void *arg) {
+  auto &p = *static_cast<Pipe *>(arg);
+  p.attached_b = true;
+  if (err) {
+    never_attached(p, 1);
+  } else {
+    Hold h = hold_of(b);
+    attach_sink(h, p.flow[0]);
+    if (!h.over() && !p.is(TORQUE_PIPE_ONE_WAY)) attach_source(h, p.flow[1]);
+  }
+  if (call_stream(p.flow[0].from, attach_a_source, &p)) attach_a_source(p.flow[0].from, TORQUE_ERR_STALE, &p);
+}
+
+static void attach_a_sink(torque_source a, torque_err err, void *arg) {
+  auto &p = *static_cast<Pipe *>(arg);
+  if (err) {
+    never_attached(p, 0);
+  } else {
+    Hold h = hold_of(a);
+    if (!p.is(TORQUE_PIPE_ONE_WAY)) attach_sink(h, p.flow[1]);
+    h.set(kBlocked);
+  }
+  if (call_stream(p.flow[0].to, attach_b, &p)) attach_b(p.flow[0].to, TORQUE_ERR_STALE, &p);
+}
+
+static void part(torque_source stream, torque_err err, void *arg) {
+  auto &p = *static_cast<Pipe *>(arg);
+  if (!err) {
+    Hold h = hold_of(stream);
+    Extras *x = h.s.extras;
+    if (x && x->source && x->source->pipe == &p) {
+      doom(*x->source, Fate::leave, 0);
+      detach_source(h);
+    }
+  }
+  p.unref();
+}
+
+}  // extern "C"
+
+void part_pipe(Pipe &p) noexcept {
+  for (Flow &f : p.flow) {
+    p.ref();
+    if (call_stream(f.from, part, &p)) p.unref();
+  }
+}
+
+extern "C" {
+
+static void part_both(torque_source stream, torque_err err, void *) {
+  if (err) return;
+  Hold h = hold_of(stream);
+  Extras *x = h.s.extras;
+  if (x && x->source) part_pipe(*x->source->pipe);
+  if (x && x->sink && (!x->source || x->sink->pipe != x->source->pipe)) part_pipe(*x->sink->pipe);
+}
+
+}  // extern "C"
+
+// Takes these sides of a stream. Errors: as torque_stream_pipe().
+torque_err take_sides(const Seen &v, uint32_t sides) noexcept {
+  if (v.kind != Kind::stream) return TORQUE_ERR_KIND;
+  if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
+  Stream &s = stream_of(*v.slot);
+  Lock lock(s.lock);
+  if (s.piped & sides) return TORQUE_ERR_STATE;
+  s.piped |= sides;
+  return TORQUE_ERR_NONE;
+}
+
+// In a callback of a stream it begins there at once; else with its next turn.
+void block(Pipe &p, bool both) noexcept {
+  Turn *t = current_turn();
+  const uint64_t current = t ? t->current : 0;
+  if (current == p.flow[0].from || (both && current == p.flow[0].to)) hold_of(current).set(kBlocked);
+  if (!both || current == p.flow[0].to) return;
+  p.ref();
+  if (call_stream(p.flow[0].to, block_b, &p)) p.unref();  // it has ended, or what comes before it is attached is told
+}
+
+torque_err join_held(const Seen &a, const Seen &b, Pipe *p, uint64_t handle_a) noexcept {
+  const bool both = !p->is(TORQUE_PIPE_ONE_WAY);
+  torque_err err = take_sides(a, both ? kPipedFrom | kPipedTo : kPipedFrom);
+  if (err) return err;
+  err = take_sides(b, both ? kPipedFrom | kPipedTo : kPipedTo);
+  const bool taken_b = !err;
+  p->ref();  // for here
+  if (!err) err = call_stream(handle_a, attach_a_sink, p);
+  if (!err) {
+    block(*p, both);
+    p->unref();
+    return TORQUE_ERR_NONE;
+  }
+  free_side(stream_of(*a.slot), both ? kPipedFrom | kPipedTo : kPipedFrom);
+  if (taken_b) free_side(stream_of(*b.slot), both ? kPipedFrom | kPipedTo : kPipedTo);
+  return err;
+}
+
+void apply(Hold &h, Flow &f, Fate fate) noexcept {
+  switch (fate) {
+    case Fate::leave: return detach_sink(h);
+    case Fate::shutdown: return ask_own(h, kAskShutdown, 0);
+    case Fate::close: return ask_own(h, kAskClose, 0);
+    case Fate::reset: break;
+    case Fate::none: return;
+  }
+  {
+    Lock lock(h.s.lock);
+    h.s.ended.store(true, std::memory_order_relaxed);
+  }
+  const torque_err err = f.err.load(std::memory_order_relaxed);
+  if (h.s.type->linger == 0) {
+    h.set(kReset);
+    return over(h, err);
+  }
+  h.s.extras->failing = err;
+  h.set(kTimed);
+  h.s.last_out = monotonic_ns();
+}
+
+void splice_out(Hold &h, Flow &f, size_t *budget) noexcept {
+  const int fd = h.s.slot->fd.get();
+  while (*budget && h.is(kWritable) && !h.is(kBroken)) {
+    const uint64_t left = f.filled();
+    if (left == 0) return;
+    const ssize_t n = sys::retry([&] {
+      return ::splice(f.kernel[0].get(), nullptr, fd, nullptr, std::min<uint64_t>(left, *budget),
+                      SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    });
+    if (n < 0 && errno == EAGAIN) return h.clear(kWritable);  // the pipe is not empty
+    if (n <= 0) return output_failed(h, n < 0 ? last_error() : TORQUE_ERR_SYSCALL + EIO);
+    f.out.fetch_add(static_cast<uint64_t>(n), std::memory_order_seq_cst);
+    h.turn.counters.add(Counter::bytes_out, static_cast<uint64_t>(n));
+    note_out(h);
+    *budget -= std::min(*budget, static_cast<size_t>(n));
+  }
+}
+
+// Something that was handed over before has not been looked at.
+bool has_mail(Stream &s) noexcept {
+  Lock lock(s.lock);
+  return !s.mail.empty();
+}
+
+}  // namespace
+
+void Pipe::unref() noexcept {
+  if (refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  if (fn) {
+    const Outside outside;
+    fn(flow[0].from, flow[0].to, flow[0].out.load(std::memory_order_relaxed), flow[1].out.load(std::memory_order_relaxed),
+       err.load(std::memory_order_relaxed), arg);
+  }
+  alloc.destroy(this);
+}
+
+torque_err join_streams(uint64_t a, uint64_t b, uint32_t flags, torque_pipe_end_fn *fn, void *arg) noexcept {
+  Seen va, vb;
+  if (!hold(a, &va)) return TORQUE_ERR_STALE;
+  torque_err err = TORQUE_ERR_STALE;
+  if (hold(b, &vb)) {
+    Context &context = va.domain->context;
+    err = context.usable();
+    if (!err && (a == b || &context != &vb.domain->context)) err = TORQUE_ERR_INVAL;
+    Pipe *p = err ? nullptr : context.alloc.make<Pipe>(context.alloc, flags, fn, arg);
+    if (!err && !p) err = TORQUE_ERR_RESOURCE;
+    if (p) {
+      for (int i = 0; i < 2; ++i) {
+        p->flow[i].pipe = p;
+        p->flow[i].from = i ? b : a;
+        p->flow[i].to = i ? a : b;
+      }
+      err = join_held(va, vb, p, a);
+      if (err) context.alloc.destroy(p);
+    }
+    let_go(*vb.slot);
+  }
+  let_go(*va.slot);
+  return err;
+}
+
+torque_err part_stream(uint64_t handle) noexcept {
+  Seen v;
+  if (!hold(handle, &v)) return TORQUE_ERR_STALE;
+  torque_err err = v.kind == Kind::stream ? TORQUE_ERR_NONE : TORQUE_ERR_KIND;
+  if (!err) {
+    Stream &s = stream_of(*v.slot);
+    Lock lock(s.lock);
+    if (!s.piped) err = TORQUE_ERR_STATE;
+  }
+  let_go(*v.slot);
+  return err ? err : call_stream(handle, part_both, nullptr);
+}
+
+void begin_pipes(Hold &h) noexcept {
+  Extras &x = *h.s.extras;
+  if (x.sink && h.is(kConnecting) && x.sink->fate.load(std::memory_order_acquire) >= Fate::close) {
+    return over(h, x.sink->err.load(std::memory_order_relaxed));  // nobody waits for the connection
+  }
+  if (!x.source) return;
+  Flow &f = *x.source;
+  if (!f.lost.load(std::memory_order_acquire)) {
+    if (h.is(kBlocked) && !f.waiting.load(std::memory_order_seq_cst)) {
+      h.clear(kBlocked);
+      h.set(kRetell);
+    }
+    return;
+  }
+  h.clear(kBlocked);  // what still comes goes nowhere
+  if (f.pipe->is(TORQUE_PIPE_KEEP_OPEN)) return detach_source(h);
+  if (!f.pipe->is(TORQUE_PIPE_ONE_WAY)) return;  // the other way tells how it ends
+  const torque_err err = f.err.load(std::memory_order_relaxed);
+  if (err) {
+    h.set(kReset);
+    return over(h, err);
+  }
+  if (!h.is(kClosing)) ask_own(h, kAskClose, 0);
+}
+
+size_t pass_on(Hold &h, const char *data, size_t length) noexcept {
+  Flow &f = *h.s.extras->source;
+  if (f.lost.load(std::memory_order_acquire)) return length;
+  bool full = false;
+  if (!hand_over(h, f, data, length, &full)) {
+    lose(f, 0);
+    return length;
+  }
+  f.in.fetch_add(length, std::memory_order_relaxed);
+  f.out.fetch_add(length, std::memory_order_relaxed);
+  if (full) wait_for_room(h, f);
+  return length;
+}
+
+bool splice_in(Hold &h, size_t *budget) noexcept {
+  Flow &f = *h.s.extras->source;
+  const int fd = h.s.slot->fd.get();
+  bool any = false;
+  while (*budget && wants_wire(h)) {
+    const bool empty = f.filled() == 0;  // nobody else adds to it
+    const ssize_t n = sys::retry([&] {
+      return ::splice(fd, nullptr, f.kernel[1].get(), nullptr, std::min(*budget, kSpliceMost),
+                      SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+    });
+    if (n > 0) {
+      any = true;
+      f.in.fetch_add(static_cast<uint64_t>(n), std::memory_order_release);
+      h.turn.counters.add(Counter::bytes_in, static_cast<uint64_t>(n));
+      note_in(h);
+      *budget -= std::min(*budget, static_cast<size_t>(n));
+    } else if (n == 0) {
+      h.set(kWireEnded);
+      h.clear(kReadable);
+      any = true;
+    } else if ((errno == EINVAL || errno == EOPNOTSUPP) && f.in.load(std::memory_order_relaxed) == 0) {
+      f.spliced.store(false, std::memory_order_relaxed);  // it cannot; nothing has gone this way
+      return true;
+    } else if (errno != EAGAIN) {
+      over(h, h.is(kBroken) ? h.s.error : last_error());
+      any = true;
+      break;
+    } else if (empty) {
+      h.clear(kReadable);  // not the pipe's
+    } else {
+      wait_for_room(h, f);  // the descriptor is empty, or the pipe is full: the next try will tell
+    }
+  }
+  if (any) (void)activate(f.to, TORQUE_TRIGGER);
+  return any;
+}
+
+void source_closes(Hold &h) noexcept {
+  Flow &f = *h.s.extras->source;
+  if (!f.pipe->is(TORQUE_PIPE_KEEP_OPEN)) {
+    if (f.fate.load(std::memory_order_relaxed) < Fate::close) doom(f, Fate::close, 0);
+    return;
+  }
+  doom(f, Fate::leave, 0);
+  detach_source(h);
+}
+
+bool end_passed_on(Hold &h) noexcept {
+  Flow &f = *h.s.extras->source;
+  const bool keeps = f.pipe->is(TORQUE_PIPE_KEEP_OPEN), one_way = f.pipe->is(TORQUE_PIPE_ONE_WAY);
+  doom(f, keeps ? Fate::leave : Fate::shutdown, 0);
+  if (keeps) detach_source(h);
+  return !keeps && !one_way;
+}
+
+void mind_sink(Hold &h, size_t *budget) noexcept {
+  Flow &f = *h.s.extras->sink;
+  const Fate fate = f.fate.load(std::memory_order_acquire);
+  const bool behind = has_mail(h.s);
+  if (!behind && h.s.wire.empty() && f.spliced.load(std::memory_order_acquire)) splice_out(h, f, budget);
+  if (h.over()) return;
+  const bool empty = f.filled() == 0;
+  if (f.waiting.load(std::memory_order_seq_cst)) {
+    const uint64_t pending = h.s.pending.fetch_add(0, std::memory_order_seq_cst);
+    if (empty && pending <= h.s.type->output_low && f.waiting.exchange(false, std::memory_order_seq_cst)) {
+      (void)activate(f.from, TORQUE_TRIGGER);
+    }
+  }
+  if (fate > h.s.extras->applied && !behind && (empty || h.is(kBroken))) {
+    h.s.extras->applied = fate;
+    apply(h, f, fate);
+  }
+}
+
+void end_pipes(Stream &s, torque_err err) noexcept {
+  if (Flow *f = std::exchange(s.extras->source, nullptr)) {
+    const bool keeps = f->pipe->is(TORQUE_PIPE_KEEP_OPEN);
+    doom(*f, keeps ? Fate::leave : err ? Fate::reset : Fate::close, err);
+    f->pipe->unref();
+  }
+  if (Flow *f = std::exchange(s.extras->sink, nullptr)) {
+    lose(*f, err);
+    f->pipe->unref();
+  }
+}
+
+}  // namespace torque
