@@ -129,6 +129,19 @@ TORQUE_API torque_err torque_stream_connect_fd(struct torque_ctx *ctx, int32_t f
                                                struct torque_stream_type *type, void *arg,
                                                torque_source *ret_stream) TORQUE_CHECKED;
 
+/* A stream whose connection is made by others, as torque_dial_stream() (dns.h) does: there is no descriptor yet. What is
+ * written meanwhile is kept; shutdown and close wait for the connection; abort and torque_source_remove() end it at once.
+ *
+ * attach gives it a connected descriptor, as torque_stream_add(): layers, open and the rest follow. open_by_ns: when open
+ * must have been called (CLOCK_MONOTONIC; 0: only the type says so), else it ends with SYSCALL + ETIMEDOUT; the
+ * type's own limit of the connecting counts from await. fail: there will be none; close is told err (0: it is not
+ * called, for who made it and told nobody). One of the two, once. Errors: STALE it has ended; STATE it has a connection,
+ * or was failed; KIND; attach: as torque_stream_add(), the descriptor stays the caller's and the stream waits on. */
+TORQUE_API torque_err torque_stream_await(struct torque_ctx *ctx, struct torque_stream_type *type, void *arg,
+                                          torque_source *ret_stream) TORQUE_CHECKED;
+TORQUE_API torque_err torque_stream_attach(torque_source stream, int32_t fd, uint64_t open_by_ns) TORQUE_CHECKED;
+TORQUE_API torque_err torque_stream_fail(torque_source stream, torque_err err);
+
 /* Listen, and make each connection a stream with that type and arg (open may give it its own: torque_stream_set_arg()).
  * As torque_listen_add(); the listener is a source of its own, and its end does not end the streams. */
 TORQUE_API torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,

@@ -107,6 +107,8 @@ torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
     s.asked = (s.asked & ~undoes) | what;
     if (what & kAskEnd) s.ended.store(true, std::memory_order_relaxed);
   }
+  if ((what & kAskAbort) && !t.started() && give_up_waiting(t.slot(), TORQUE_ERR_SYSCALL + ECANCELED))
+    retire_for_others(stream, TORQUE_END_CLOSED);
   t.call();
   return TORQUE_ERR_NONE;
 }
@@ -227,6 +229,40 @@ torque_err torque_stream_connect_fd(struct torque_ctx *ctx, int32_t fd, const vo
     if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) s.error = last_error();
   }
   return start_or_undo(handle_of(*slot), ret_stream);
+}
+
+torque_err torque_stream_await(struct torque_ctx *ctx, struct torque_stream_type *type, void *arg,
+                               torque_source *ret_stream) {
+  const Visit visit;
+  if (!is_complete(ctx, type, ret_stream)) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
+  Slot *slot;
+  if (const torque_err err = make_stream(ctx->core, -1, *type, arg, 0, &slot)) return err;
+  stream_of(*slot).flags &= ~kQuiet;
+  await_connection(*slot);
+  *ret_stream = handle_of(*slot);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_stream_attach(torque_source stream, int32_t fd, uint64_t open_by_ns) {
+  if (fd < 0) return TORQUE_ERR_INVAL;
+  if (fd >= Descriptors::kEnd) return TORQUE_ERR_SYSCALL + EBADF;
+  Target t(stream);
+  if (t.err) return t.err;
+  torque_err err = t.started() ? TORQUE_ERR_STATE : attach_descriptor(t.slot(), fd, open_by_ns ? open_by_ns : kNever);
+  if (err) return err;
+  err = start_source(stream);
+  if (!err) return TORQUE_ERR_NONE;
+  detach_descriptor(t.slot());
+  return err == TORQUE_ERR_STATE ? TORQUE_ERR_STALE : err;  // it was ended meanwhile
+}
+
+torque_err torque_stream_fail(torque_source stream, torque_err err) {
+  Target t(stream);
+  if (t.err) return t.err;
+  if (t.started() || !give_up_waiting(t.slot(), err)) return TORQUE_ERR_STATE;
+  retire_for_others(stream, TORQUE_END_CLOSED);
+  return TORQUE_ERR_NONE;
 }
 
 torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,

@@ -341,7 +341,9 @@ bool arm_word(Slot &s, uint32_t gen) noexcept {
 
 bool disarm_word(Slot &s, uint32_t gen) noexcept {
   uint64_t w = s.word.load(std::memory_order_acquire);
-  while (generation(w) == gen && state(w) == ARMED && running(w) == 0) {
+  // An exclusive source whose callback runs is HELD: in ARMED it is held by calls alone, which do not mind.
+  const bool calls_alone = !(s.traits.get() & kConcurrent);
+  while (generation(w) == gen && state(w) == ARMED && (running(w) == 0 || calls_alone)) {
     if (exchange(s, w, with_state(w, NEW))) return true;
   }
   return false;

@@ -219,7 +219,8 @@ torque_err start_stream(Context &context, Slot &slot, uint64_t handle) noexcept 
   Stream &s = stream_of(slot);
   const uint32_t before = s.flags;
   const uint16_t traits = slot.traits.get();
-  const uint64_t connect = s.type->limit[TORQUE_STREAM_CONNECT_TIMEOUT];
+  const bool connect = s.type->limit[TORQUE_STREAM_CONNECT_TIMEOUT] || (s.last_out & kOpenBy);
+  if (slot.fd.get() < 0) return TORQUE_ERR_STATE;
   // A new connection tells by itself that it takes bytes, or that it has failed; the rest must be called once.
   bool call = !(before & (kFresh | kConnecting)) || s.error || connect;
   {

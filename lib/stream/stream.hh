@@ -67,6 +67,7 @@ enum : uint32_t {
   kAskAbort = 1u << 4,
   kAskEnd = kAskShutdown | kAskClose | kAskAbort,
   kAskCall = 1u << 5,  // functions stand in the mailbox
+  kAskAwait = 1u << 6,  // it waits for its connection: who takes this away attaches one, or fails it
 };
 
 }  // namespace torque
@@ -152,6 +153,17 @@ torque_err start_stream(Context &context, Slot &s, uint64_t handle) noexcept;
 // Whether the descriptor goes with the stream. Before the start, and from its callbacks.
 void adopt_descriptor(Slot &slot) noexcept;
 void disown_descriptor(Slot &slot) noexcept;
+// In last_out until open is called: a time with this mark is when that must have been.
+constexpr uint64_t kOpenBy = uint64_t{1} << 63;
+// What a stream that waits for its connection (kAskAwait) is given, once; before start_stream(). open_by:
+// when open must have been called, ns; kNever: no limit of its own. Errors: STATE it waits for none; SYSCALL + errno.
+void await_connection(Slot &slot) noexcept;
+torque_err attach_descriptor(Slot &slot, int fd, uint64_t open_by) noexcept;
+// It did not start: it waits on.
+void detach_descriptor(Slot &slot) noexcept;
+// It waits no more, and its end is told with err; TORQUE_ERR_NONE: not told. The caller retires it. False: it has a
+// connection.
+bool give_up_waiting(Slot &slot, torque_err err) noexcept;
 // What other threads have asked for, and have written.
 void read_mail(Hold &h) noexcept;
 void ask(Hold &h, uint32_t asked) noexcept;

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int32_t kNothing = -1;
 constexpr int32_t kLinger = 4;
+constexpr int32_t kLate = 5;  // for open, says who has made the connection
 
 struct Due {
   uint64_t at = kNever;
@@ -32,6 +33,7 @@ Due next_due(const Hold &h) noexcept {
   }
   if (!h.is(kOpened)) {
     due.consider(s.last_in, limit[TORQUE_STREAM_CONNECT_TIMEOUT], TORQUE_STREAM_CONNECT_TIMEOUT);
+    if (const uint64_t by = s.last_out & ~kOpenBy; (s.last_out & kOpenBy) && by < due.at) due = {by, kLate};
     return due;
   }
   if (wants_input(h)) due.consider(s.last_in, limit[TORQUE_STREAM_READ_TIMEOUT], TORQUE_STREAM_READ_TIMEOUT);
@@ -49,11 +51,12 @@ void run_out(Hold &h, int32_t which, uint64_t now) noexcept {
     if (failing) h.set(kReset);
     return over(h, failing);
   }
+  if (which == kLate) return over(h, TORQUE_ERR_SYSCALL + ETIMEDOUT);
   if (!s.type->timeout || !s.type->timeout(h.handle, which, s.slot->arg.get())) {
     return over(h, TORQUE_ERR_SYSCALL + ETIMEDOUT);
   }
   if (which != TORQUE_STREAM_WRITE_TIMEOUT) s.last_in = now;
-  if (which != TORQUE_STREAM_READ_TIMEOUT) s.last_out = now;
+  if (which != TORQUE_STREAM_READ_TIMEOUT && h.is(kOpened)) s.last_out = now;
 }
 
 }  // namespace
