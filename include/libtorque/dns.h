@@ -2,7 +2,7 @@
 #ifndef LIBTORQUE_DNS_H
 #define LIBTORQUE_DNS_H
 
-#include <libtorque/error.h>
+#include <libtorque/source.h>
 #include <stdint.h>
 
 /* Names to addresses, addresses to names, names to connections. This is an add-on library, libtorque_dns.so.1
@@ -203,6 +203,20 @@ typedef void torque_dial_fn(torque_query dial, torque_err err, int32_t fd, void 
 TORQUE_API torque_err torque_dial(struct torque_resolver *resolver, const char *host, const char *service,
                                   int32_t family, uint32_t flags, uint64_t timeout_ns, uint64_t delay_ns,
                                   torque_dial_fn *fn, void *arg, torque_query *ret_query);
+
+struct torque_stream_type;
+
+/* The same, straight to a stream (stream.h) of that type: its layers are made and their handshakes are over when its open
+ * is called, or its close says why not, with err as above; one of the two, as for any stream. timeout_ns is for all of
+ * it: the lookup, the connecting, the handshakes of the layers. The first address that connects is the one; when a layer's
+ * handshake with it fails that ends the stream, and no other is tried. The stream is there at once: what is written to it
+ * is sent when it is open; torque_source_remove() or torque_stream_abort() ends all of it at any time. Callbacks may come
+ * before this returns. Once it is connected it has no more to do with the resolver. Its finalizer is this call's.
+ * Errors: as torque_dial(), and torque_stream_await(); then nothing is called. */
+TORQUE_API torque_err torque_dial_stream(struct torque_resolver *resolver, const char *host, const char *service,
+                                         int32_t family, uint32_t flags, uint64_t timeout_ns, uint64_t delay_ns,
+                                         struct torque_stream_type *type, void *arg,
+                                         torque_source *ret_stream) TORQUE_CHECKED;
 
 /* ---- The call of the original libtorque: programs written for it compile unchanged ---- */
 

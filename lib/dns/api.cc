@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "dial.hh"
 #include "door.hh"
 #include "resolver.hh"
 
@@ -80,6 +81,30 @@ const Found *found_of(const torque_addresses *addresses, uint32_t i) noexcept {
 bool known_family(int32_t family) noexcept { return family == AF_UNSPEC || family == AF_INET || family == AF_INET6; }
 
 }  // namespace
+
+uint64_t torque_dns::deadline_in(uint64_t timeout_ns) noexcept {
+  const uint64_t now = monotonic_ns();
+  return timeout_ns == 0 || timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
+}
+
+torque_err torque_dns::begin_dial(torque_resolver *resolver, const DialTo &to, torque_dial_fn *fn, void *arg,
+                                  torque_query *ret) noexcept {
+  if (!resolver || !to.service || !*to.service || (to.host && !*to.host) || !known_family(to.family) ||
+      (to.flags & ~uint32_t{TORQUE_RESOLVE_NUMERIC}) || !fn) {
+    return TORQUE_ERR_INVAL;
+  }
+  uint16_t port;
+  if (const torque_err err = find_port(to.service, false, &port)) return err;
+  Query *q = make_query(Kind::dial, to.host, to.flags, arg);
+  if (!q) return TORQUE_ERR_RESOURCE;
+  q->family = to.family;
+  q->port = port;
+  q->deadline_ns = to.deadline_ns;
+  q->delay_ns = to.delay_ns ? to.delay_ns : kDialDelay;
+  if (q->delay_ns > UINT64_MAX / 4) q->delay_ns = UINT64_MAX / 4;
+  q->fn.dial = fn;
+  return submit(resolver, q, ret);
+}
 
 extern "C" {
 
@@ -330,22 +355,7 @@ const char *torque_addresses_name(const struct torque_addresses *addresses) {
 torque_err torque_dial(struct torque_resolver *resolver, const char *host, const char *service, int32_t family,
                        uint32_t flags, uint64_t timeout_ns, uint64_t delay_ns, torque_dial_fn *fn, void *arg,
                        torque_query *ret_query) {
-  if (!resolver || !service || !*service || (host && !*host) || !known_family(family) ||
-      (flags & ~uint32_t{TORQUE_RESOLVE_NUMERIC}) || !fn) {
-    return TORQUE_ERR_INVAL;
-  }
-  uint16_t port;
-  if (const torque_err err = find_port(service, false, &port)) return err;
-  Query *q = make_query(Kind::dial, host, flags, arg);
-  if (!q) return TORQUE_ERR_RESOURCE;
-  const uint64_t now = monotonic_ns();
-  q->family = family;
-  q->port = port;
-  q->deadline_ns = timeout_ns == 0 || timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
-  q->delay_ns = delay_ns ? delay_ns : kDialDelay;
-  if (q->delay_ns > UINT64_MAX / 4) q->delay_ns = UINT64_MAX / 4;
-  q->fn.dial = fn;
-  return submit(resolver, q, ret_query);
+  return begin_dial(resolver, {host, service, family, flags, deadline_in(timeout_ns), delay_ns}, fn, arg, ret_query);
 }
 
 }  // extern "C"

@@ -12,6 +12,19 @@ namespace torque_dns {
 
 class Resolver;
 
+// What torque_dial() is told.
+struct DialTo {
+  const char *host, *service;
+  int32_t family;
+  uint32_t flags;
+  uint64_t deadline_ns;  // UINT64_MAX: none
+  uint64_t delay_ns;
+};
+uint64_t deadline_in(uint64_t timeout_ns) noexcept;
+// Any thread. *ret is written before fn can be called; it may be null.
+torque_err begin_dial(torque_resolver *resolver, const DialTo &to, torque_dial_fn *fn, void *arg,
+                      torque_query *ret) noexcept;
+
 class Dial {
  public:
   // Begins with q, a dial that was just taken from the inbox.

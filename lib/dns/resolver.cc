@@ -293,7 +293,10 @@ void Resolver::finish(Query *q, torque_err err, const torque_answer *answer, con
     leave(q);
   }
   // What it still needed of the context could not be had: the end of all questions is near.
-  if (err == TORQUE_ERR_STOPPED) err = kCancelled;
+  if (err == TORQUE_ERR_STOPPED) {
+    context_stops_.store(true, std::memory_order_relaxed);
+    err = kCancelled;
+  }
   outstanding_.fetch_sub(1, std::memory_order_relaxed);
   q->done = true;
   if (q->kind == Kind::dial) {

@@ -49,6 +49,8 @@ class Resolver {
     Locked lock(lock_);
     return closed_;
   }
+  // Whoever has not been told of an end yet is told by the context that it stops.
+  bool context_stops() noexcept { return context_stops_.load(std::memory_order_relaxed) || is_closed(); }
   // Called when the context stops, once; before the first query only.
   void on_stop(void (*fn)(Resolver *)) noexcept { stopped_ = fn; }
   // Does it belong to another process? Then nothing of it may be touched.
@@ -138,6 +140,7 @@ class Resolver {
   std::atomic<uint32_t> refs_{1};
   std::atomic<uint64_t> outstanding_{0};
   std::atomic<pid_t> pid_{0};  // 0: not started
+  std::atomic<bool> context_stops_{false};  // a call has said so. Relaxed: a hint, of the strand for itself
 
   Mutex lock_;
   struct Place {
