@@ -116,6 +116,14 @@ TORQUE_API torque_err torque_tls_server_ctx(struct ssl_ctx_st *ctx, struct torqu
 TORQUE_API torque_err torque_tls_client_ctx(struct ssl_ctx_st *ctx, const char *host,
                                             struct torque_layer_type **ret_type) TORQUE_CHECKED;
 
+/* Another configuration for a server's type, or another SSL_CTX of the program's own, whichever it had: connections that
+ * are made from now on have it, whether their clients send a name (SNI) or not, and those that were made before go on with
+ * what they had. So certificates are renewed while listeners and streams go on. What is set is kept as by
+ * torque_tls_server(). Sessions of before are not resumed. Thread: any.
+ * Errors: INVAL not a server's type of this library; otherwise as torque_tls_server(); nothing has changed then. */
+TORQUE_API torque_err torque_tls_server_set_config(struct torque_layer_type *type, struct torque_tls_config *config);
+TORQUE_API torque_err torque_tls_server_set_ctx(struct torque_layer_type *type, struct ssl_ctx_st *ctx);
+
 /* The session that a client's type has from its last connection, and one that the next connections offer, as bytes that
  * can be stored (they are a secret). At most size bytes go to data, the full length to *ret_length, 0: there is none.
  * Errors: INVAL not a client's type, or not a session; RESOURCE. Thread: any. */

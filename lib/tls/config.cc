@@ -106,7 +106,7 @@ const Name *find_name(const Config &c, const char *name) noexcept {
 
 // What the program says about a name. False: the handshake ends.
 bool ask_program(Conn &c, const char *name) noexcept {
-  const Config &config = *c.side->config;
+  const Config &config = *c.config;
   Config *chosen = nullptr;
   c.named = config.name_fn(c.layer, name, config.name_arg, &chosen);
   if (c.named || !chosen) {
@@ -135,8 +135,8 @@ void unref(Config *c) noexcept {
 
 int torque_tls_on_server_name(SSL *ssl, int *alert, void *) {
   Conn *c = conn_of(ssl);
-  if (!c || !c->side->config || !c->side->server) return SSL_TLSEXT_ERR_NOACK;
-  const Config &config = *c->side->config;
+  if (!c || !c->config || !c->side->server) return SSL_TLSEXT_ERR_NOACK;
+  const Config &config = *c->config;
   const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
   *alert = SSL_AD_UNRECOGNIZED_NAME;
   if (name && config.name_fn) {
@@ -152,7 +152,7 @@ int torque_tls_on_server_name(SSL *ssl, int *alert, void *) {
 int torque_tls_on_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length, const unsigned char *in,
                     unsigned in_length, void *) {
   const Conn *c = conn_of(ssl);
-  const Config *config = c ? c->side->config : nullptr;
+  const Config *config = c ? c->config : nullptr;
   if (!config || !config->alpn) return SSL_TLSEXT_ERR_NOACK;
   unsigned char *chosen;
   if (SSL_select_next_proto(&chosen, out_length, config->alpn, config->alpn_length, in, in_length) !=

@@ -31,9 +31,9 @@ bool set_host(SSL *ssl, const Side &side) noexcept {
   return SSL_set_tlsext_host_name(ssl, side.host) && SSL_set1_host(ssl, side.host);
 }
 
-void set_verify(SSL *ssl, const Side &side) noexcept {
-  const int32_t how = side.config->verify;
-  if (!side.server) {
+void set_verify(SSL *ssl, const Config &config, bool server) noexcept {
+  const int32_t how = config.verify;
+  if (!server) {
     // A client that does not insist still looks, and the result can be asked for.
     const bool insist = how == TORQUE_TLS_VERIFY_DEFAULT || how == TORQUE_TLS_VERIFY_REQUIRED;
     SSL_set_verify(ssl, insist ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, nullptr);
@@ -59,6 +59,27 @@ void offer_session(SSL *ssl, Side &side) noexcept {
   SSL_SESSION_free(session);
 }
 
+// Of what the side has at this moment. False: no memory.
+bool make_ssl(Conn &c) noexcept {
+  SSL_CTX *ctx;
+  {
+    Lock lock(c.side->lock);
+    ctx = c.side->ctx;
+    SSL_CTX_up_ref(ctx);
+    c.config = c.side->config ? torque_tls_config_ref(c.side->config) : nullptr;
+  }
+  c.ssl = SSL_new(ctx);
+  SSL_CTX_free(ctx);
+  return c.ssl != nullptr;
+}
+
+void free_conn(Conn *c) noexcept {
+  SSL_free(c->ssl);
+  if (c->config) unref(c->config);
+  if (c->shown) unref(c->shown);
+  delete c;
+}
+
 bool prepare(Conn &c) noexcept {
   Side &side = *c.side;
   BIO *bio = make_bio(c);
@@ -68,7 +89,7 @@ bool prepare(Conn &c) noexcept {
   SSL_set_mode(c.ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                           SSL_MODE_AUTO_RETRY);
   side.server ? SSL_set_accept_state(c.ssl) : SSL_set_connect_state(c.ssl);
-  if (side.config) set_verify(c.ssl, side);
+  if (c.config) set_verify(c.ssl, *c.config, side.server);
   if (side.server) return true;
   offer_session(c.ssl, side);
   return !side.host || set_host(c.ssl, side);
@@ -157,25 +178,18 @@ extern "C" {
 
 static torque_err tls_open(torque_layer *layer, void *arg, void **ret_state) {
   auto *side = static_cast<Side *>(arg);
-  auto *c = new (std::nothrow) Conn{layer, side, nullptr, nullptr, nullptr, 0, 0, 0, 0, false, false};
+  auto *c = new (std::nothrow) Conn{layer, side, nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 0, false, false};
   if (!c) return TORQUE_ERR_RESOURCE;
   ERR_clear_error();
-  c->ssl = SSL_new(side->ctx);
-  if (!c->ssl || !prepare(*c)) {
-    SSL_free(c->ssl);
-    delete c;
+  if (!make_ssl(*c) || !prepare(*c)) {
+    free_conn(c);
     return explain(TORQUE_ERR_RESOURCE);
   }
   *ret_state = c;
   return TORQUE_ERR_NONE;
 }
 
-static void tls_close(void *state) {
-  auto *c = static_cast<Conn *>(state);
-  SSL_free(c->ssl);
-  if (c->shown) unref(c->shown);
-  delete c;
-}
+static void tls_close(void *state) { free_conn(static_cast<Conn *>(state)); }
 
 static torque_err tls_start(torque_layer *, void *state) {
   auto &c = *static_cast<Conn *>(state);
@@ -218,7 +232,7 @@ static torque_err tls_ended(torque_layer *, void *state) {
   const auto &c = *static_cast<Conn *>(state);
   if (!c.ready) return explain_text(TORQUE_ERR_TLS_TRUNCATED, "the peer's end came within the handshake");
   const bool allowed =
-      c.side->config ? c.side->config->abrupt : (SSL_get_options(c.ssl) & SSL_OP_IGNORE_UNEXPECTED_EOF) != 0;
+      c.config ? c.config->abrupt : (SSL_get_options(c.ssl) & SSL_OP_IGNORE_UNEXPECTED_EOF) != 0;
   if (allowed) return TORQUE_ERR_NONE;
   return explain_text(TORQUE_ERR_TLS_TRUNCATED, "the peer's end came without close_notify");
 }
@@ -246,9 +260,9 @@ void free_side(void *arg) {
   {
     Lock lock(side->lock);
     SSL_SESSION_free(side->session);
+    SSL_CTX_free(side->ctx);
+    if (side->config) unref(side->config);
   }
-  SSL_CTX_free(side->ctx);
-  if (side->config) unref(side->config);
   std::free(side->host);
   delete side;
 }
@@ -282,6 +296,19 @@ using namespace torque_tls;
 
 namespace {
 
+// For the connections to come.
+void set_ctx(Side &side, SSL_CTX *ctx, Config *config) noexcept {
+  SSL_CTX_up_ref(ctx);
+  if (config) torque_tls_config_ref(config);
+  {
+    Lock lock(side.lock);
+    std::swap(side.ctx, ctx);
+    std::swap(side.config, config);
+  }
+  SSL_CTX_free(ctx);
+  if (config) unref(config);
+}
+
 torque_err make_side(SSL_CTX *ctx, Config *config, const char *host, bool server,
                      torque_layer_type **ret_type) noexcept {
   auto *side = new (std::nothrow) Side;
@@ -292,9 +319,7 @@ torque_err make_side(SSL_CTX *ctx, Config *config, const char *host, bool server
     unsigned char address[16];
     side->host_is_address = ::inet_pton(AF_INET, host, address) == 1 || ::inet_pton(AF_INET6, host, address) == 1;
   }
-  SSL_CTX_up_ref(ctx);
-  side->ctx = ctx;
-  side->config = config ? torque_tls_config_ref(config) : nullptr;
+  set_ctx(*side, ctx, config);
   if (host && !side->host) {
     free_side(side);
     return TORQUE_ERR_RESOURCE;
@@ -351,6 +376,21 @@ torque_err torque_tls_server_ctx(struct ssl_ctx_st *ctx, struct torque_layer_typ
 torque_err torque_tls_client_ctx(struct ssl_ctx_st *ctx, const char *host, struct torque_layer_type **ret_type) {
   if (!ctx || !ret_type || !host_is_good(host)) return TORQUE_ERR_INVAL;
   return set_up() ? make_side(ctx, nullptr, host, false, ret_type) : TORQUE_ERR_RESOURCE;
+}
+
+torque_err torque_tls_server_set_config(struct torque_layer_type *type, struct torque_tls_config *config) {
+  Side *side = type ? side_of(type) : nullptr;
+  if (!side || !side->server || !config) return TORQUE_ERR_INVAL;
+  if (const torque_err err = begin_use(*config, Use::server)) return err;
+  set_ctx(*side, config->ctx, config);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err torque_tls_server_set_ctx(struct torque_layer_type *type, struct ssl_ctx_st *ctx) {
+  Side *side = type ? side_of(type) : nullptr;
+  if (!side || !side->server || !ctx) return TORQUE_ERR_INVAL;
+  set_ctx(*side, ctx, nullptr);
+  return TORQUE_ERR_NONE;
 }
 
 torque_err torque_tls_client_session(struct torque_layer_type *type, void *data, size_t size, size_t *ret_length) {

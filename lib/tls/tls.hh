@@ -2,8 +2,8 @@
 // What the files of this library share: configurations, what connections of a layer type have in common (a Side), and
 // one connection.
 //
-// Configurations and sides are constant once a layer type was made with them, but for what their locks guard. A
-// connection belongs to whoever runs its stream.
+// Configurations and sides are constant once a layer type was made with them, but for what their locks guard. Each
+// connection keeps the configuration that it was made with. A connection belongs to whoever runs its stream.
 #pragma once
 
 #include <openssl/ssl.h>
@@ -84,14 +84,15 @@ void unref(Config *config) noexcept;
 torque_err store_session(SSL_SESSION *session, void *data, size_t size, size_t *ret_length) noexcept;
 
 struct Side {
-  SSL_CTX *ctx = nullptr;    // a reference
-  Config *config = nullptr;  // a reference; null: the program's own SSL_CTX
   char *host = nullptr;
   bool server = false;
   bool host_is_address = false;
 
-  // A client's last session.
   Mutex lock;
+  // What new connections are made with; a server's may be replaced. References.
+  SSL_CTX *ctx TORQUE_TLS_TSA(guarded_by(lock)) = nullptr;
+  Config *config TORQUE_TLS_TSA(guarded_by(lock)) = nullptr;  // null: the program's own SSL_CTX
+  // A client's last session.
   SSL_SESSION *session TORQUE_TLS_TSA(guarded_by(lock)) = nullptr;
 };
 
@@ -105,6 +106,7 @@ struct Conn {
   torque_layer *layer;
   Side *side;
   SSL *ssl;
+  Config *config;  // the side's when it was made; null: the program's own SSL_CTX. A reference
   Config *shown;  // whose certificates, if a name function chose one; a reference
   // What receive() was given and OpenSSL has not read.
   const char *in;
