@@ -124,8 +124,14 @@ ssize_t send_pieces(int fd, const iovec *pieces, int count, void *) noexcept {
   msghdr message = {};
   message.msg_iov = const_cast<iovec *>(pieces);
   message.msg_iovlen = static_cast<size_t>(count < IOV_MAX ? count : IOV_MAX);
-  const ssize_t n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
-  return n < 0 && errno == ECONNREFUSED ? ::sendmsg(fd, &message, MSG_NOSIGNAL) : n;
+  ssize_t n = 0;
+  // An error that belongs to an earlier datagram is told once.
+  for (int tries = 0; tries < 2; ++tries) {
+    do n = ::sendmsg(fd, &message, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0 || errno != ECONNREFUSED) break;
+  }
+  return n;
 }
 }  // namespace
 
@@ -198,7 +204,10 @@ torque_err Channel::init(const Settings &settings) noexcept {
   edns = (o.values.flags & ARES_FLAG_EDNS) != 0;
   ares_options now = {};
   int mask = 0;
-  if (const int status = ares_save_options(ares_, &now, &mask)) return error_of(status);
+  if (const int status = ares_save_options(ares_, &now, &mask)) {
+    ares_destroy_options(&now);  // what it has copied until then
+    return error_of(status);
+  }
   timeout_ns_ = static_cast<uint64_t>(now.timeout > 0 ? now.timeout : 1) * kMs;
   tries = static_cast<uint32_t>(now.tries > 0 ? now.tries : 1);
   ndots_ = now.ndots;
@@ -272,7 +281,9 @@ Wire *Channel::find_wire(uint16_t id) const noexcept {
 
 ssize_t Channel::receive(int fd, void *data, size_t size, int flags, sockaddr *from, socklen_t *from_size,
                          void *channel) noexcept {
-  const ssize_t n = ::recvfrom(fd, data, size, flags, from, from_size);
+  ssize_t n;
+  do n = ::recvfrom(fd, data, size, flags, from, from_size);
+  while (n < 0 && errno == EINTR);
   // c-ares wants to know the sender of datagrams only.
   return n > 0 && from ? static_cast<Channel *>(channel)->notice(static_cast<uint8_t *>(data), n, size) : n;
 }
@@ -338,7 +349,10 @@ torque_err Channel::system_lookups(char (&ret)[4]) noexcept {
   int mask = 0;
   const int status = ares_save_options(channel, &now, &mask);
   ares_destroy(channel);
-  if (status) return error_of(status);
+  if (status) {
+    ares_destroy_options(&now);
+    return error_of(status);
+  }
   size_t n = 0;
   for (const char *p = now.lookups; p && *p && n < sizeof ret - 1; ++p) {
     if (*p == 'f' || *p == 'b') ret[n++] = *p;
