@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Calls of the library that has this symbol are counted as well (an add-on's). Before the first faults_arm(). */
+void faults_of(const char *symbol);
+
 /* Any thread; the calls of all threads are counted together. nth counts from 1; 0 only counts. */
 void faults_arm(int32_t err, uint32_t nth);
 /* How often the armed call was met: 0 or 1. */
@@ -25,6 +28,7 @@ const char *faults_failed(void);
 /* For faults_calls.h. True: the caller answers the armed errno. */
 enum { FAULT_EMFILE = 1, FAULT_ENOMEM = 2, FAULT_EINTR = 4, FAULT_ENOSPC = 8 };
 bool faults_hit(const void *caller, const char *name, uint32_t may, int32_t *ret_err);
+bool faults_from(const void *caller); /* it is in one of the libraries */
 void *faults_real(const char *name);
 
 #endif

@@ -87,6 +87,9 @@ FAULTS_CALL(int, poll, FAULT_EINTR, -1, (struct pollfd *fds, nfds_t count, int t
 FAULTS_CALL(ssize_t, read, FAULT_EINTR, -1, (int fd, void *buf, size_t size), (fd, buf, size))
 FAULTS_CALL(ssize_t, write, FAULT_EINTR, -1, (int fd, const void *buf, size_t size), (fd, buf, size))
 FAULTS_CALL(ssize_t, recv, FAULT_EINTR, -1, (int fd, void *buf, size_t size, int flags), (fd, buf, size, flags))
+FAULTS_CALL(ssize_t, recvfrom, FAULT_EINTR, -1,
+            (int fd, void *restrict buf, size_t size, int flags, __SOCKADDR_ARG addr, socklen_t *restrict length),
+            (fd, buf, size, flags, addr, length))
 FAULTS_CALL(ssize_t, recvmsg, FAULT_EINTR, -1, (int fd, struct msghdr *message, int flags), (fd, message, flags))
 FAULTS_CALL(ssize_t, send, FAULT_EINTR, -1, (int fd, const void *buf, size_t size, int flags), (fd, buf, size, flags))
 FAULTS_CALL(ssize_t, readv, FAULT_EINTR, -1, (int fd, const struct iovec *parts, int count), (fd, parts, count))
