@@ -104,7 +104,7 @@ torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
   Stream &s = t.stream();
   {
     Lock lock(s.lock);
-    s.asked = (s.asked & ~undoes) | what;
+    s.ask((s.asked & ~undoes) | what);
     if (what & kAskEnd) s.ended.store(true, std::memory_order_relaxed);
   }
   if ((what & kAskAbort) && !t.started() && give_up_waiting(t.slot(), TORQUE_ERR_SYSCALL + ECANCELED))

@@ -18,7 +18,7 @@ namespace {
 bool take_waiting(Stream &s) noexcept {
   Lock lock(s.lock);
   const bool waits = s.asked & kAskAwait;
-  s.asked &= ~uint32_t{kAskAwait};
+  s.ask(s.asked & ~uint32_t{kAskAwait});
   return waits;
 }
 
@@ -27,7 +27,7 @@ bool take_waiting(Stream &s) noexcept {
 void await_connection(Slot &slot) noexcept {
   Stream &s = stream_of(slot);
   Lock lock(s.lock);
-  s.asked |= kAskAwait;
+  s.ask(s.asked | kAskAwait);
 }
 
 torque_err attach_descriptor(Slot &slot, int fd, uint64_t open_by) noexcept {

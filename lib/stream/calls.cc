@@ -28,8 +28,8 @@ void put_back(Hold &h, Pieces &mail, uint32_t asked) noexcept {
   Stream &s = h.s;
   Lock lock(s.lock);
   if (Piece *later = first_call(s.mail)) later->offset = then(asked, static_cast<uint32_t>(later->offset));
-  else s.asked = then(asked, s.asked);
-  s.asked |= kAskCall;
+  else s.ask(then(asked, s.asked));
+  s.ask(s.asked | kAskCall);
   mail.append(s.mail);
   s.mail = std::exchange(mail, {});
 }
@@ -86,9 +86,9 @@ void ask_own(Hold &h, uint32_t what, uint32_t undoes) noexcept {
   {
     Lock lock(s.lock);
     if (what & kAskEnd) s.ended.store(true, std::memory_order_relaxed);
-    if (!h.is(kCalled)) s.asked &= ~undoes;
+    if (!h.is(kCalled)) s.ask(s.asked & ~undoes);
     calls = h.is(kCalled) || (s.asked & kAskCall);
-    if (!calls) s.asked |= what;
+    if (!calls) s.ask(s.asked | what);
   }
   if (!calls) return read_mail(h);
   if ((what & kAskEnd) && !h.is(kCalled)) enqueue_written(h);
@@ -110,7 +110,7 @@ torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept {
     Stream &s = stream_of(*v.slot);
     Lock lock(s.lock);
     p->offset = s.asked & ~kAskCall;
-    s.asked = kAskCall;
+    s.ask(kAskCall);
     s.mail.push(*p);
   }
   if (!err) (void)activate(handle, TORQUE_TRIGGER);  // ended meanwhile: its end tells it

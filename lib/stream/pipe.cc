@@ -39,7 +39,7 @@ void lose(Flow &f, torque_err err) noexcept {
 
 void free_side(Stream &s, uint32_t side) noexcept {
   Lock lock(s.lock);
-  s.piped &= ~side;
+  s.piped = static_cast<uint8_t>(s.piped & ~side);
 }
 
 void detach_source(Hold &h) noexcept {
@@ -225,7 +225,7 @@ torque_err take_sides(const Seen &v, uint32_t sides) noexcept {
   Stream &s = stream_of(*v.slot);
   Lock lock(s.lock);
   if (s.piped & sides) return TORQUE_ERR_STATE;
-  s.piped |= sides;
+  s.piped = static_cast<uint8_t>(s.piped | sides);
   return TORQUE_ERR_NONE;
 }
 

@@ -119,7 +119,7 @@ void read_mail(Hold &h) noexcept {
   {
     Lock lock(h.s.lock);
     mail = std::exchange(h.s.mail, {});
-    asked = std::exchange(h.s.asked, 0);
+    asked = std::exchange(h.s.asked, uint16_t{0});
   }
   if (asked & kAskCall) return run_mail(h, mail, asked);
   if (!mail.empty()) enqueue(h, mail);
@@ -244,7 +244,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   Stream &s = stream_of(slot);
   Hold h{t, s, handle};
   slot.expirations.store(0, std::memory_order_relaxed);
-  if (!h.is(kWaits)) note(h, events);  // else it is of a socket without a peer
+  if (!h.is(kConnecting) || !h.is(kWaits)) note(h, events);  // else it is of a socket without a peer
   if (h.is(kAgain)) {
     h.clear(kAgain);
     h.set(kRetell);

@@ -51,11 +51,11 @@ enum : uint32_t {
   kQuiet = 1u << 25,    // it never started: nobody is told of its end
   kPushed = 1u << 26,   // a callback has put layers on top: what is kept goes through them
   kPushing = 1u << 27,  // output goes through the layers
-  kWaits = 1u << 31,    // for room in the peer's backlog: connect(2) is to be called again (api/attempt.hh)
   kCalled = 1u << 28,   // a function from the mailbox runs: what was asked for after it has not happened yet
   kAgain = 1u << 29,    // data has postponed: no more is told in this turn, and what is kept is told again in the next
   kBlocked = 1u << 31,  // nothing is told: the stream that it is piped to has no room, or is about to be that
   kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes
+  kWaits = kFresh,        // of one that connects: for room in the peer's backlog, to call connect(2) again (api/attempt.hh)
 };
 
 // Stream::asked; under the mailbox's lock.
@@ -121,11 +121,14 @@ struct Stream {
   std::atomic<bool> ended;  // somebody has asked for an end of the output; under the lock, or the holder's to read
 
   // The mailbox, of anybody.
+  uint8_t piped GUARDED_BY(lock);
+  uint16_t asked GUARDED_BY(lock);
   Mutex lock;
-  uint32_t asked GUARDED_BY(lock);
-  uint32_t piped GUARDED_BY(lock);
   Pieces mail GUARDED_BY(lock);
+
+  void ask(uint32_t wishes) noexcept REQUIRES(lock) { asked = static_cast<uint16_t>(wishes); }
 };
+static_assert(sizeof(Stream) <= 120);  // an idle one is to cost 256 bytes, with its slot
 static_assert(sizeof(Stream) <= 128);  // with its slot 248 bytes
 
 inline Stream &stream_of(Slot &s) noexcept { return *static_cast<Stream *>(ends(s).extra); }
