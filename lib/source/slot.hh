@@ -46,7 +46,6 @@ constexpr uint16_t kOneshot = 0x02;
 constexpr uint16_t kLevel = 0x04;
 constexpr uint16_t kAlwaysReady = 0x08;  // a regular file: the kernel does not watch those
 constexpr uint16_t kWall = 0x10;         // timer on the wall clock
-constexpr uint16_t kRemoveAfter = 0x20;  // timer that goes with its last expiration
 constexpr uint16_t kExclusiveWake = 0x40;
 constexpr uint16_t kOwnsFd = 0x80;  // the descriptor is the library's and is closed with the source
 constexpr uint16_t kStranded = 0x100;  // it has a strand
@@ -56,6 +55,7 @@ constexpr uint32_t kTimerEvent = 0x80;  // pending bit beside the public ones: t
 constexpr uint32_t kAlwaysTold = TORQUE_ERROR | TORQUE_CLOSED | TORQUE_TRIGGER | kTimerEvent;
 constexpr uint32_t kNoEvent = 0x100;  // for serve(): look who calls, there may be no event
 constexpr uint32_t kNoSlot = UINT32_MAX;
+constexpr uint32_t kMany = UINT32_MAX;  // expirations beyond 32 bits: the timers have the number
 
 using Callback = void (*)();
 
@@ -82,7 +82,7 @@ struct alignas(64) Slot {
   uint32_t index;           // constant for ever
   Steady<Kind> kind;
   std::atomic<uint8_t> calls;  // functions wait for its turn; written under the lock of calls.hh, for the holder to see
-  Steady<uint16_t> traits;  // kRemoveAfter: as the last set() says
+  Steady<uint16_t> traits;
 
   // Descriptors: the events asked for; written under the entry lock, relaxed readers may see the old value for one event.
   // Timers: the slack in ns, under the timer lock.
@@ -92,8 +92,9 @@ struct alignas(64) Slot {
   uint32_t next;
   uint32_t prev;
 
-  uint32_t strand_events;             // under its strand's lock: what it waits in the strand's queue with; 0: it is not there
-  std::atomic<uint32_t> expirations;  // timers: periods that ended and were not told yet
+  uint32_t strand_events;   // under its strand's lock: what it waits in the strand's queue with; 0: it is not there
+  // Timers: periods that ended and were not told yet, or kMany. Grows under the timer lock; its holder takes all without.
+  std::atomic<uint32_t> expirations;
 };
 static_assert(sizeof(Slot) == 64);
 
@@ -102,7 +103,11 @@ static_assert(sizeof(Slot) == 64);
 struct alignas(32) Cold {
   Deadline due;
   uint32_t generation;  // of the timer (or acceptor) that has the slot; 0: there is none
-  uint32_t unusual;     // kUnusual...: what the short path cannot do
+  // kUnusual...: what the short path cannot do. Relaxed: its holder asks without the lock whether it removes itself.
+  std::atomic<uint32_t> unusual;
+  bool is(uint32_t what) const noexcept { return unusual.load(std::memory_order_relaxed) & what; }
+  void become(uint32_t what) noexcept { unusual.store(what, std::memory_order_relaxed); }
+  void change(uint32_t off, uint32_t on) noexcept { become((unusual.load(std::memory_order_relaxed) & ~off) | on); }
 };
 static_assert(sizeof(Cold) == 32);
 
@@ -111,7 +116,7 @@ constexpr uint32_t kUnusualWall = 0x2;
 constexpr uint32_t kUnusualSlack = 0x4;
 constexpr uint32_t kUnusualPeriod = 0x8;
 constexpr uint32_t kUnusualFired = 0x10;    // may have expirations that were not told yet
-constexpr uint32_t kRemovesItself = 0x20;   // TORQUE_TIMER_REMOVE; as the traits say
+constexpr uint32_t kRemovesItself = 0x20;   // TORQUE_TIMER_REMOVE
 constexpr uint32_t kUnusualAcceptor = 0x40; // not a timer
 
 struct Ends {

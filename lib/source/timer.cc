@@ -17,8 +17,6 @@ torque_err set_any(uint64_t handle, uint64_t when, uint64_t period, uint32_t fla
   if (const torque_err err = v.domain->context.ensure_started()) return err;
   if (!(flags & TORQUE_TIMER_ABSOLUTE)) when = add_ns(v.traits & kWall ? realtime_ns() : monotonic_ns(), when);
   const bool removes = flags & TORQUE_TIMER_REMOVE;
-  const auto traits = static_cast<uint16_t>((v.traits & ~kRemoveAfter) | (removes ? kRemoveAfter : 0));
-  if (traits != v.traits) v.slot->traits.set(traits);
   arm_word(*v.slot, generation_of(handle));
   bool wake;
   const torque_err err = timers_of(*v.slot).set(*v.slot, generation_of(handle), when, period, removes, &wake);
@@ -59,18 +57,16 @@ torque_err cancel_timer(uint64_t handle) noexcept {
 }
 
 bool run_timer(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
-  const uint32_t ended = s.expirations.exchange(0, std::memory_order_relaxed);
+  const uint32_t generation = generation_of(handle);
+  Timers &timers = timers_of(s);
+  const uint64_t ended = timers.take_expirations(s);
   // None: it was cancelled or set anew after it became due.
   if (ended) reinterpret_cast<torque_timer_fn *>(s.fn)(handle, ended, s.arg.get());
-  Timers &timers = timers_of(s);
-  if (t.postpone) s.expirations.fetch_add(ended, std::memory_order_relaxed);
-  if ((s.traits.get() & kRemoveAfter) && ended && !t.postpone) {
-    uint64_t due;
-    if (timers.due_at(s, generation_of(handle), &due) && due == kNever) retire(handle, TORQUE_END_REMOVED);
-  }
+  if (ended && t.postpone) timers.untell(s, generation, ended);
+  else if (ended && cold(s).is(kRemovesItself) && timers.end_if_over(s, generation)) retire(handle, TORQUE_END_REMOVED);
   if (!(events & TORQUE_ERROR)) return false;
   bool wake;
-  const bool revived = timers.revive(s, &wake);
+  const bool revived = timers.revive(s, generation, &wake);
   if (wake) owner_of(s.index)->poke();
   return !revived;
 }

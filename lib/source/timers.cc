@@ -144,16 +144,18 @@ bool Timers::place(Slot &s, uint64_t at) noexcept {
 bool Timers::set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
                        bool *ret_wake) noexcept {
   Lock lock(lock_);
-  if (k.generation != generation || k.unusual != (removes ? kRemovesItself : 0u)) return false;
+  if (k.generation != generation || k.is(~kRemovesItself)) return false;
   at = std::min(at, kNever - 1);
-  *ret_err = monotonic_.set(index, k.due, at) ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
-  *ret_wake = *ret_err == TORQUE_ERR_NONE && noticed(at);
+  const bool ok = monotonic_.set(index, k.due, at);
+  *ret_err = ok ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
+  *ret_wake = ok && noticed(at);
+  if (ok && k.is(kRemovesItself) != removes) k.become(removes ? kRemovesItself : 0u);
   return true;
 }
 
 bool Timers::cancel_plain(Cold &k, uint32_t generation) noexcept {
   Lock lock(lock_);
-  if (k.generation != generation || (k.unusual & ~kRemovesItself)) return false;
+  if (k.generation != generation || k.is(~kRemovesItself)) return false;
   monotonic_.cancel(k.due);
   return true;
 }
@@ -165,12 +167,11 @@ torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t perio
   Cold &k = cold(s);
   if (k.generation != generation) return TORQUE_ERR_STALE;
   if (!place(s, at)) return TORQUE_ERR_RESOURCE;
-  s.expirations.store(0, std::memory_order_relaxed);
-  k.unusual &= ~(kUnusualNew | kUnusualFired);
+  forget_expirations(s);
+  k.change(kUnusualNew | kUnusualFired, 0);
   if (s.kind.get() == Kind::timer) {
     ends(s).period = period;
-    k.unusual = (k.unusual & ~(kUnusualPeriod | kRemovesItself)) | (period ? kUnusualPeriod : 0u) |
-                (removes ? kRemovesItself : 0u);
+    k.change(kUnusualPeriod | kRemovesItself, (period ? kUnusualPeriod : 0u) | (removes ? kRemovesItself : 0u));
   }
   *ret_wake = noticed(s);
   return TORQUE_ERR_NONE;
@@ -180,7 +181,8 @@ bool Timers::cancel(Slot &s, uint32_t generation) noexcept {
   Lock lock(lock_);
   if (cold(s).generation != generation) return false;
   wheel_of(s).cancel(cold(s).due);
-  s.expirations.store(0, std::memory_order_relaxed);
+  forget_expirations(s);
+  cold(s).change(kUnusualFired, 0);
   if (s.kind.get() == Kind::timer) ends(s).period = 0;
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
   return true;
@@ -190,6 +192,7 @@ void Timers::forget(Slot &s) noexcept {
   Lock lock(lock_);
   wheel_of(s).forget(cold(s).due);
   cold(s).generation = 0;
+  forget_expirations(s);
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
 }
 
@@ -197,7 +200,10 @@ void Timers::adopt(Slot &s) noexcept {
   Lock lock(lock_);
   const bool timer = s.kind.get() == Kind::timer;
   const uint32_t unusual = (s.traits.get() & kWall ? kUnusualWall : 0u) | (timer ? 0u : kUnusualAcceptor);
-  cold(s) = {{}, word::generation(s.word.load(std::memory_order_relaxed)), kUnusualNew | unusual};
+  Cold &k = cold(s);
+  k.due = {};
+  k.generation = word::generation(s.word.load(std::memory_order_relaxed));
+  k.become(kUnusualNew | unusual);
   if (!timer) return;
   s.fd.set(0);
   ends(s).period = 0;
@@ -214,20 +220,36 @@ bool Timers::set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept
   Lock lock(lock_);
   if (cold(s).generation != generation) return false;
   s.interest.store(static_cast<uint32_t>(std::min<uint64_t>(slack_ns, UINT32_MAX)), std::memory_order_relaxed);
-  cold(s).unusual |= kUnusualSlack;
+  cold(s).change(0, kUnusualSlack);
   return true;
 }
 
 // A periodic timer that could not be set anew for lack of memory: once more, from now.
-bool Timers::revive(Slot &s, bool *ret_wake) noexcept {
+bool Timers::revive(Slot &s, uint32_t generation, bool *ret_wake) noexcept {
   *ret_wake = false;
   Lock lock(lock_);
   Cold &k = cold(s);
   const uint64_t period = ends(s).period;
-  if (!period || k.due.is_set()) return true;
+  if (k.generation != generation || !period || k.due.is_set()) return true;
   if (!place(s, add_ns(s.traits.get() & kWall ? realtime_ns() : monotonic_ns(), period))) return false;
   *ret_wake = noticed(s);
   return true;
+}
+
+void Timers::untell(Slot &s, uint32_t generation, uint64_t expirations) noexcept {
+  Lock lock(lock_);
+  if (cold(s).generation != generation || !cold(s).is(kUnusualFired)) return;
+  // A one-shot timer has more only after it was set anew.
+  if (cold(s).is(kUnusualPeriod) || s.expirations.load(std::memory_order_relaxed) == 0) add_expirations(s, expirations);
+}
+
+bool Timers::end_if_over(Slot &s, uint32_t generation) noexcept {
+  Lock lock(lock_);
+  Cold &k = cold(s);
+  const bool over = k.generation == generation && k.is(kRemovesItself) && !k.due.is_set() && !ends(s).period &&
+                    s.expirations.load(std::memory_order_relaxed) == 0;
+  if (over) k.generation = 0;
+  return over;
 }
 
 bool Timers::claim(bool nested) noexcept {
@@ -254,15 +276,55 @@ Slot *Timers::pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_gener
   Slot *s = find_slot(id);
   *ret_generation = word::generation(s->word.load(std::memory_order_relaxed));
   const uint64_t ended = s->kind.get() == Kind::timer ? renew(*s, due - static_cast<uint32_t>(s->fd.get()), now, ret_retry) : 1;
-  const uint64_t before = s->expirations.load(std::memory_order_relaxed);
-  cold(*s).unusual |= kUnusualFired;
-  s->expirations.store(static_cast<uint32_t>(std::min<uint64_t>(before + ended, UINT32_MAX)), std::memory_order_relaxed);
+  cold(*s).change(0, kUnusualFired);
+  add_expirations(*s, ended);
   return s;
+}
+
+// Its holder may take what is there at any moment.
+void Timers::add_expirations(Slot &s, uint64_t n) noexcept {
+  uint32_t before = s.expirations.load(std::memory_order_relaxed);
+  while (n < kMany - before) {
+    if (s.expirations.compare_exchange_weak(before, before + static_cast<uint32_t>(n), std::memory_order_relaxed)) return;
+  }
+  before = s.expirations.exchange(kMany, std::memory_order_relaxed);
+  if (before != kMany) n += before;
+  for (Many &m : many_) {
+    if (m.index != s.index) continue;
+    m.n += n;
+    return;
+  }
+  if (!many_.push({s.index, n})) s.expirations.store(kMany - 1, std::memory_order_relaxed);
+}
+
+uint64_t Timers::take_many(const Slot &s) noexcept {
+  for (Many &m : many_) {
+    if (m.index != s.index) continue;
+    const uint64_t n = m.n;
+    m = many_.back();
+    many_.pop();
+    return n;
+  }
+  return 0;
+}
+
+void Timers::forget_expirations(Slot &s) noexcept {
+  s.expirations.store(0, std::memory_order_relaxed);
+  if (!many_.empty()) [[unlikely]]
+    take_many(s);
+}
+
+uint64_t Timers::take_expirations(Slot &s) noexcept {
+  const uint32_t n = s.expirations.exchange(0, std::memory_order_relaxed);
+  if (n != kMany) [[likely]]
+    return n;
+  Lock lock(lock_);
+  return take_many(s);
 }
 
 // Sets a periodic timer anew, from when it should have fired. Answers how many periods ended.
 uint64_t Timers::renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept {
-  if (!(cold(s).unusual & kUnusualPeriod)) return 1;
+  if (!cold(s).is(kUnusualPeriod)) return 1;
   const uint64_t period = ends(s).period;
   if (!period) return 1;  // cancelled since
   const uint64_t ended = 1 + (now - nominal) / period;

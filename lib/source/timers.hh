@@ -9,6 +9,7 @@
 #include "base/clock.hh"
 #include "base/fd.hh"
 #include "base/mutex.hh"
+#include "base/vec.hh"
 #include "source/slot.hh"
 #include "timer/lazy_wheel.hh"
 
@@ -24,7 +25,7 @@ struct ResolveDeadline {
 class Timers {
  public:
   Timers(const Alloc &alloc, bool shared) noexcept
-      : shared_(shared), monotonic_(alloc, ResolveDeadline{}), wall_(alloc, ResolveDeadline{}) {}
+      : shared_(shared), many_(alloc), monotonic_(alloc, ResolveDeadline{}), wall_(alloc, ResolveDeadline{}) {}
 
   // Opens what a domain of several workers needs, in an empty queue (also again, after a fork).
   torque_err open(Queue &queue) noexcept;
@@ -47,7 +48,13 @@ class Timers {
   // Whoever makes or ends the source. forget: cancel, and leave nothing behind for the slot's next source.
   void adopt(Slot &s) noexcept;
   void forget(Slot &s) noexcept;
-  bool revive(Slot &s, bool *ret_wake) noexcept;
+  // For the holder. Before a call: what is to be told, 0 when it was cancelled or set anew.
+  uint64_t take_expirations(Slot &s) noexcept;
+  // After a call that wants to be told the same again, unless the timer was set anew or cancelled meanwhile.
+  void untell(Slot &s, uint32_t generation, uint64_t expirations) noexcept;
+  // After a call. True: nothing is left to tell, no setting is accepted from now on, and the holder ends the source.
+  bool end_if_over(Slot &s, uint32_t generation) noexcept;
+  bool revive(Slot &s, uint32_t generation, bool *ret_wake) noexcept;
 
   // Workers of the domain: claim, pop until null or enough, give_up_claim. claim: false when another worker is firing
   // timers (unless nested), so that they fire one after another. pop: the next source that is due, wherever it is served;
@@ -76,6 +83,9 @@ class Timers {
   using Wheel1 = LazyWheel<ResolveDeadline>;
   Wheel1 &wheel_of(const Slot &s) noexcept REQUIRES(lock_) { return s.traits.get() & kWall ? wall_ : monotonic_; }
   uint64_t renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept REQUIRES(lock_);
+  void add_expirations(Slot &s, uint64_t n) noexcept REQUIRES(lock_);
+  void forget_expirations(Slot &s) noexcept REQUIRES(lock_);
+  uint64_t take_many(const Slot &s) noexcept REQUIRES(lock_);
   bool noticed(uint64_t due) noexcept REQUIRES(lock_);
   bool noticed(Slot &s) noexcept REQUIRES(lock_);
   bool place(Slot &s, uint64_t at) noexcept REQUIRES(lock_);
@@ -93,7 +103,13 @@ class Timers {
   std::atomic<bool> unset_{false};
   std::atomic<bool> wall_unset_{false};
 
+  struct Many {
+    uint32_t index;
+    uint64_t n;
+  };
+
   Mutex lock_;
+  Vec<Many> many_ GUARDED_BY(lock_);  // numbers of expirations that do not fit into the slots
   Wheel1 monotonic_ GUARDED_BY(lock_);
   Wheel1 wall_ GUARDED_BY(lock_);
   Fd timer_ GUARDED_BY(lock_);

@@ -182,6 +182,11 @@ static void periods_add_up_without_drift(void **state) {
   assert_int_equal(torque_source_alive(t), 1);
 }
 
+static void stop_the_beat(torque_source source, uint64_t expirations, void *arg) {
+  atomic_store(&seen.err, torque_timer_cancel(source));
+  fired(source, expirations, arg);
+}
+
 static void many_periods_that_ended_are_told_in_one_call(void **state) {
   struct fixture *f = *state;
   torque_source t = new_timer(f, fired);
@@ -190,6 +195,19 @@ static void many_periods_that_ended_are_told_in_one_call(void **state) {
   AWAIT(f, seen.calls >= 1);
   assert_true(seen.expirations >= 11);
   assert_int_equal(torque_timer_cancel(t), 0);
+}
+
+/* As many nanoseconds as the system has been up. */
+static void periods_without_number_are_all_told(void **state) {
+  struct fixture *f = *state;
+  torque_source t = new_timer(f, stop_the_beat);
+  const uint64_t before = monotonic_ns();
+  assert_int_equal(torque_timer_set(t, 1, 1, TORQUE_TIMER_ABSOLUTE), 0);
+  AWAIT(f, seen.calls == 1);
+  fixture_settle(f);
+  assert_int_equal(seen.calls, 1);
+  assert_true(seen.expirations >= before);
+  assert_true(seen.expirations <= monotonic_ns());
 }
 
 static void slack_makes_it_late_by_no_more_than_that(void **state) {
@@ -284,6 +302,62 @@ static void a_timer_set_anew_by_its_callback_is_not_removed_yet(void **state) {
   assert_int_equal(seen.calls, 5);
 }
 
+static void postpone_once(torque_source source, uint64_t expirations, void *arg) {
+  fired(source, expirations, arg);
+  if (atomic_load(&seen.calls) == 1) atomic_store(&seen.err, torque_postpone(source));
+}
+
+static void what_is_postponed_is_told_again(void **state) {
+  struct fixture *f = *state;
+  torque_source t = new_timer(f, postpone_once);
+  assert_int_equal(torque_source_set_finalizer(t, final), 0);
+  assert_int_equal(torque_timer_set(t, MS, 0, TORQUE_TIMER_REMOVE), 0);
+  AWAIT(f, seen.finals == 1);
+  assert_int_equal(seen.err, 0);
+  assert_int_equal(seen.calls, 2);
+  assert_int_equal(seen.expirations, 2);
+}
+
+static void postpone_and_cancel(torque_source source, uint64_t expirations, void *arg) {
+  fired(source, expirations, arg);
+  const int32_t err = torque_timer_cancel(source);
+  atomic_store(&seen.err, err ? err : torque_postpone(source));
+}
+
+static void what_was_cancelled_is_not_told_again(void **state) {
+  struct fixture *f = *state;
+  torque_source t = new_timer(f, postpone_and_cancel);
+  set_in(t, MS, 0);
+  AWAIT(f, seen.calls == 1);
+  fixture_settle(f);
+  assert_int_equal(seen.err, 0);
+  assert_int_equal(seen.calls, 1);
+  set_in(t, MS, MS);
+  AWAIT(f, seen.calls == 2);
+  fixture_settle(f);
+  assert_int_equal(seen.calls, 2);
+}
+
+static void postpone_and_set(torque_source source, uint64_t expirations, void *arg) {
+  fired(source, expirations, arg);
+  if (atomic_load(&seen.calls) > 1) return;
+  atomic_store(&seen.deadline, monotonic_ns() + 20 * MS);
+  const int32_t err = torque_timer_set(source, 20 * MS, 0, 0);
+  atomic_store(&seen.err, err ? err : torque_postpone(source));
+}
+
+static void what_was_set_anew_is_told_when_it_is_due(void **state) {
+  struct fixture *f = *state;
+  torque_source t = new_timer(f, postpone_and_set);
+  set_in(t, MS, 0);
+  AWAIT(f, seen.calls == 2);
+  fixture_settle(f);
+  assert_int_equal(seen.err, 0);
+  assert_int_equal(seen.calls, 2);
+  assert_int_equal(seen.expirations, 2);
+  assert_int_equal(seen.early, 0);
+}
+
 static void add_is_new_and_set(void **state) {
   struct fixture *f = *state;
   reset(f);
@@ -364,12 +438,16 @@ int main(void) {
       ON_EVERY(does_not_fire_once_cancelled),
       ON_EVERY(periods_add_up_without_drift),
       ON_EVERY(many_periods_that_ended_are_told_in_one_call),
+      ON_EVERY(periods_without_number_are_all_told),
       ON_EVERY(slack_makes_it_late_by_no_more_than_that),
       ON_EVERY(slack_lets_deadlines_coincide),
       ON_EVERY(a_slack_of_hours_counts_as_some_seconds),
       ON_EVERY(remaining_counts_down),
       ON_EVERY(remove_after_the_last_expiration),
       ON_EVERY(a_timer_set_anew_by_its_callback_is_not_removed_yet),
+      ON_EVERY(what_is_postponed_is_told_again),
+      ON_EVERY(what_was_cancelled_is_not_told_again),
+      ON_EVERY(what_was_set_anew_is_told_when_it_is_due),
       ON_EVERY(add_is_new_and_set),
       ON_EVERY(may_remove_itself),
       ON_EVERY(timers_beget_timers),

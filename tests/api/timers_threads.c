@@ -208,11 +208,85 @@ static void removal_meets_firing(void **state) {
   }
 }
 
+/* A timer that goes with its last expiration is set again by another thread, just when its callback returns: either
+ * that is refused, or the timer stays and the setting is told. */
+enum { SETTINGS = 20 };
+
+static struct going {
+  torque_source source;
+  _Atomic uint64_t calls, sets, ready; /* ready: calls that may return */
+  _Atomic int gone;
+  uint64_t seed;
+} going;
+
+static void pause_for(uint64_t turns) {
+  for (volatile uint64_t i = 0; i < turns; i++) {
+  }
+}
+
+static void on_going(torque_source source, uint64_t expirations, void *arg) {
+  (void)source, (void)arg;
+  if (expirations != 1) atomic_fetch_add(&failed, 1);
+  const uint64_t call = atomic_fetch_add(&going.calls, 1) + 1;
+  for (uint64_t i = 1; atomic_load(&going.ready) < call; i++)
+    if (i % 1000 == 0 && (atomic_load(&fixture->quit) || sched_yield())) return;
+  pause_for(next_random(&going.seed) % 100);
+}
+
+static void note_gone(torque_source source, int32_t reason, void *arg) {
+  (void)source, (void)arg;
+  if (reason != TORQUE_END_REMOVED) atomic_fetch_add(&failed, 1);
+  atomic_store(&going.gone, 1);
+}
+
+/* Each setting begins after the call before it has begun, so that nothing but a further call can tell it. */
+static void *set_going(void *arg) {
+  uint64_t seed = (uint64_t)(uintptr_t)arg;
+  for (;;) {
+    const uint64_t sets = atomic_load(&going.sets);
+    while (atomic_load(&going.calls) < sets && !atomic_load(&going.gone) && !atomic_load(&fixture->quit)) sched_yield();
+    if (atomic_load(&going.calls) < sets) return NULL;
+    if (sets == SETTINGS) break;
+    atomic_store(&going.sets, sets + 1);
+    atomic_store(&going.ready, sets);
+    pause_for(next_random(&seed) % 400);
+    const torque_err err = torque_timer_set(going.source, 0, 0, TORQUE_TIMER_REMOVE);
+    if (!err) continue;
+    atomic_store(&going.sets, sets);
+    if (err != TORQUE_ERR_STALE) atomic_fetch_add(&failed, 1);
+    break;
+  }
+  atomic_store(&going.ready, UINT64_MAX);
+  return NULL;
+}
+
+static void race_the_last_expiration(struct fixture *f, int32_t clock, int round) {
+  going = (struct going){.sets = 1, .seed = (uint64_t)round * 7919 + 1};
+  assert_int_equal(torque_timer_new(f->ctx, clock, on_going, NULL, &going.source), 0);
+  assert_int_equal(torque_source_set_finalizer(going.source, note_gone), 0);
+  assert_int_equal(torque_timer_set(going.source, 0, 0, TORQUE_TIMER_REMOVE), 0);
+  fixture_thread(f, set_going, (void *)(uintptr_t)(round * 2 + 1));
+  AWAIT(f, going.gone);
+  fixture_join(f);
+  assert_int_equal(failed, 0);
+  assert_int_equal(going.calls, going.sets);
+}
+
+static void a_setting_is_refused_or_told(void **state) {
+  fixture = *state;
+  atomic_store(&failed, 0);
+  for (int round = 0; round < FEWER(400); round++) {
+    race_the_last_expiration(*state, TORQUE_CLOCK_MONOTONIC, round);
+    race_the_last_expiration(*state, TORQUE_CLOCK_WALL, round);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(threads_set_and_cancel_at_once), ON(shared, threads_set_and_cancel_at_once),
       ON_EVERY(timers_of_a_domain_fire_in_order), ON(shared, timers_of_a_domain_fire_in_order),
       ON_EVERY(removal_meets_firing), ON(shared, removal_meets_firing),
+      ON_EVERY(a_setting_is_refused_or_told), ON(shared, a_setting_is_refused_or_told),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
