@@ -614,8 +614,9 @@ void finish_orphans(Context &context) noexcept {
 uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept {
   Timers &timers = t.domain.timers;
   const bool only_worker = t.domain.workers == 1;
+  if (told) timers.note_told();
   if ((!told && !timers.maybe_due(now)) || !timers.claim(only_worker)) return 0;
-  const uint64_t wall = wall_too && timers.wall_armed() ? realtime_ns() : 0;
+  const uint64_t wall = wall_too && timers.take_look_at_wall() ? realtime_ns() : 0;
   uint64_t fired = 0;
   // Callbacks may set timers into the past for ever; each round serves as many as there were.
   for (size_t left = timers.armed(); left > 0 && !halted(t); --left) {
@@ -628,7 +629,7 @@ uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept {
     else (void)activate(handle_of(gen, s->index), events);  // it was placed in another domain
     ++fired;
   }
-  timers.give_up_claim();
+  timers.give_up_claim(wall != 0);
   t.counters.add(Counter::timers, fired);
   return fired;
 }

@@ -102,6 +102,7 @@ void Timers::program_wall(bool force) noexcept {
   // ECANCELED: it is set, and the clock was too: the descriptor tells so.
   const bool ok = err == TORQUE_ERR_NONE || err == TORQUE_ERR_SYSCALL + ECANCELED;
   if (ok) wall_programmed_ = next;
+  if (next != kNever && (err || next <= realtime_ns())) wall_due_.store(true, std::memory_order_relaxed);
   wall_unset_.store(!ok && next != kNever, std::memory_order_seq_cst);
 }
 
@@ -265,7 +266,7 @@ Slot *Timers::pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_gener
   uint32_t id;
   uint64_t now = monotonic_now, due;
   bool got = monotonic_.pop(now, &id, &due);
-  if (!got && wall_.armed()) {
+  if (!got && wall_now && wall_.armed()) {
     now = wall_now;
     got = wall_.pop(now, &id, &due);
   }
@@ -332,7 +333,7 @@ uint64_t Timers::renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry)
   return ended;
 }
 
-void Timers::give_up_claim() noexcept {
+void Timers::give_up_claim(bool looked) noexcept {
   Lock lock(lock_);
   claimed_ = false;
   publish();
@@ -341,9 +342,8 @@ void Timers::give_up_claim() noexcept {
     if (programmed_ <= monotonic_ns()) programmed_ = kNever;
     program_monotonic();
   }
-  // Another worker may have taken the expiry while this one had the claim.
-  const uint64_t next = wall_.next();
-  program_wall(next != wall_programmed_ || (next != kNever && next <= realtime_ns()));
+  // What was told has been used up, perhaps by another worker while this one had the claim.
+  program_wall(looked || look_at_wall() || wall_.next() != wall_programmed_);
 }
 
 uint64_t Timers::next_deadline() noexcept {

@@ -61,13 +61,25 @@ class Timers {
   // its expirations count has grown and a periodic one is set anew (*ret_retry: there was no memory for that).
   bool claim(bool nested) noexcept;
   Slot *pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_generation, bool *ret_retry) noexcept;
-  void give_up_claim() noexcept;
-  bool any() const noexcept { return hint_.load(std::memory_order_relaxed) != kNever || wall_armed(); }
-  bool wall_armed() const noexcept { return wall_count_.load(std::memory_order_relaxed) != 0; }
+  // looked: at the wall clock, since the claim.
+  void give_up_claim(bool looked) noexcept;
+
+  // What a round asks before it reads a clock. Timers of the wall clock, however many, are nothing to look at until their
+  // descriptor has told something (note_told), or one was set that was due already.
+  bool any() const noexcept { return hint_.load(std::memory_order_relaxed) != kNever || look_at_wall(); }
+  void note_told() noexcept {
+    if (wall_count_.load(std::memory_order_relaxed) != 0) wall_due_.store(true, std::memory_order_relaxed);
+  }
+  // For who has the claim and is about to read the wall clock: what falls due later will be told again.
+  bool take_look_at_wall() noexcept {
+    if (!look_at_wall()) return false;
+    wall_due_.store(false, std::memory_order_relaxed);
+    return true;
+  }
 
   // May something be due at now? A cheap look without the lock; errs towards yes.
   bool maybe_due(uint64_t now) const noexcept {
-    return hint_.load(std::memory_order_relaxed) <= now || wall_armed();
+    return hint_.load(std::memory_order_relaxed) <= now || look_at_wall();
   }
   // When a sleeper must wake; kNever: the timer descriptor will wake it. Read after it has announced itself: whoever sets
   // an earlier deadline later sees the sleeper, and wakes it. May be early, when the earliest was cancelled.
@@ -93,12 +105,18 @@ class Timers {
   torque_err open_wall(Queue &queue) noexcept REQUIRES(lock_);
   void program_monotonic() noexcept REQUIRES(lock_);
   void program_wall(bool force) noexcept REQUIRES(lock_);
+  bool look_at_wall() const noexcept {
+    return wall_due_.load(std::memory_order_relaxed) || wall_unset_.load(std::memory_order_relaxed);
+  }
 
   const bool shared_;  // constant: several workers
 
   // Written under lock_, read by anyone: not later than the earliest monotonic deadline; number of wall timers.
   std::atomic<uint64_t> hint_{kNever};
   std::atomic<size_t> wall_count_{0};
+  // Any thread: a timer of the wall clock may be due. Whoever sets it has the worker look, by the descriptor or a round of
+  // its own.
+  std::atomic<bool> wall_due_{false};
   // The timer descriptors could not be set for the next deadline.
   std::atomic<bool> unset_{false};
   std::atomic<bool> wall_unset_{false};

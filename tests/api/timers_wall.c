@@ -29,6 +29,7 @@ static create_type *real_create;
 static settime_type *real_settime;
 static read_type *real_read;
 
+static _Atomic uint64_t clock_readings;
 static _Atomic int64_t wall_offset; /* wall clock less monotonic clock */
 static _Atomic int wall_fd[MOST_FDS];
 static _Atomic int cancel_on_set[MOST_FDS];
@@ -53,6 +54,7 @@ static int64_t join(const struct timespec *t) { return (int64_t)t->tv_sec * 1000
 
 int clock_gettime(clockid_t clock, struct timespec *ret) {
   if (!real_gettime) find_all();
+  atomic_fetch_add(&clock_readings, 1);
   if (clock != CLOCK_REALTIME) return real_gettime(clock, ret);
   struct timespec now;
   if (real_gettime(CLOCK_MONOTONIC, &now)) return -1;
@@ -133,6 +135,33 @@ static int start(void **state) {
   memset((void *)(uintptr_t)wall_fd, 0, sizeof wall_fd);
   set_wall_clock(EPOCH);
   return fixture_up(state);
+}
+
+static void on_post(void *arg) { (void)arg; }
+
+static uint64_t readings_of_a_hundred_rounds(struct fixture *f) {
+  const uint64_t before = atomic_load(&clock_readings);
+  for (int i = 0; i < 100; i++) {
+    assert_int_equal(torque_post(f->ctx, on_post, NULL), 0);
+    assert_int_equal(torque_run_once(f->ctx, 0, NULL), 0);
+  }
+  return atomic_load(&clock_readings) - before;
+}
+
+/* The rounds of the library, not of the test, read clocks: as many with it as without. */
+static void a_far_one_costs_a_round_nothing(void **state) {
+  struct fixture *f = *state;
+  const uint64_t without = readings_of_a_hundred_rounds(f);
+  torque_source t = wall_timer(f, &seen, HOUR, 0, 0);
+  assert_int_equal(torque_run_once(f->ctx, 0, NULL), 0);
+  assert_int_equal(readings_of_a_hundred_rounds(f), without);
+  set_wall_clock(wall_now() + 2 * HOUR);
+  AWAIT(f, seen.calls == 1);
+  assert_int_equal(seen.early, 0);
+  assert_int_equal(readings_of_a_hundred_rounds(f), without);
+  assert_int_equal(torque_timer_set(t, wall_now(), 0, TORQUE_TIMER_ABSOLUTE), 0);
+  assert_int_equal(torque_run_once(f->ctx, 0, NULL), 0); /* due already: in the very next round */
+  assert_int_equal(seen.calls, 2);
 }
 
 static void due_when_the_clock_says_so(void **state) {
@@ -260,6 +289,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       WALL(due_when_the_clock_says_so),
       WALL(due_after_a_while),
+      WALL_ON(driven, a_far_one_costs_a_round_nothing),
       WALL(due_at_once_when_the_clock_is_set_past_it),
       WALL(waits_longer_when_the_clock_is_set_back),
       WALL(notices_every_one_of_many_jumps),
