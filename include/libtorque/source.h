@@ -93,7 +93,7 @@ TORQUE_API torque_err torque_source_set_strand(torque_source source, struct torq
 enum {
   TORQUE_PLACE_DEFAULT = -1,
   TORQUE_PLACE_NEAR = -2, /* communal: shares data with the callback that adds it; this worker's queue */
-  TORQUE_PLACE_FAR = -3   /* solitary: the queue with the fewest sources */
+  TORQUE_PLACE_FAR = -3   /* solitary: the queue with the fewest sources, or near that */
 };
 TORQUE_API torque_err torque_source_set_placement(torque_source source, int32_t place);
 

@@ -63,11 +63,13 @@ Domain *Context::pick(int32_t place) noexcept {
   const bool inside = t && &t->context == this;
   if (inside && (place == TORQUE_PLACE_NEAR || (place == TORQUE_PLACE_DEFAULT && !t->spread))) return &t->domain;
   if (place < TORQUE_PLACE_FAR) return nullptr;
-  Domain *best = domains_[0];
-  for (uint32_t i = 1; i < domain_count_; ++i) {
-    if (domains_[i]->load.load(std::memory_order_relaxed) < best->load.load(std::memory_order_relaxed)) best = domains_[i];
-  }
-  return best;
+  if (domain_count_ == 1) return domains_[0];
+  return domains_[fewest_.pick(domain_count_, [&](uint32_t i) { return domains_[i]->sources(); })];
+}
+
+void Context::one_fewer(Domain &d) noexcept {
+  d.load.fetch_sub(1, std::memory_order_relaxed);
+  if (domain_count_ > 1) fewest_.fell(d.index, d.sources());
 }
 
 Domain &Context::home() noexcept {

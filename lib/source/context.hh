@@ -9,6 +9,7 @@
 #include "libtorque/watchdog.h"
 #include "source/descriptors.hh"
 #include "source/domain.hh"
+#include "source/fewest.hh"
 #include "source/inodes.hh"
 #include "source/watches.hh"
 
@@ -117,6 +118,8 @@ class Context {
 
   // The domain for something new. place: TORQUE_PLACE_* or a number.
   Domain *pick(int32_t place) noexcept;
+  // A source that was served there has ended or moved.
+  void one_fewer(Domain &d) noexcept;
   // For posts of the calling thread: always the same.
   Domain &home() noexcept;
 
@@ -135,6 +138,7 @@ class Context {
   Mutex reinit_lock_;  // first of all: several threads of a child may come at once. Nobody holds it while forking
   std::atomic<uint32_t> born_in_;
   bool revived_ = false;  // in reinit(), under its caller's lock or by the only thread
+  Fewest fewest_;
   Domain **domains_ = nullptr;
   uint32_t domain_count_ = 0;
 };

@@ -37,6 +37,10 @@ class Domain {
 
   // Sources that are served here, for placing new ones. Relaxed: a hint.
   std::atomic<int64_t> load{0};
+  uint64_t sources() const noexcept {
+    const int64_t n = load.load(std::memory_order_relaxed);
+    return n < 0 ? 0 : static_cast<uint64_t>(n);
+  }
   std::atomic<uint32_t> jobs{0};  // started, not ended
 
   SlotPool slots;

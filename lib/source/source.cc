@@ -114,7 +114,7 @@ void finish(Slot &s, uint64_t w) noexcept {
   const Visit visit;  // the context may be freed once it has its slots back, but not before this is over
   Domain &d = *s.domain.get();
   const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
-  d.load.fetch_sub(1, std::memory_order_relaxed);
+  d.context.one_fewer(d);
   const uint32_t index = s.index;
   chunk_of(s)->pool->give(s);
   if (last & WAITER) wake_waiters(index);
@@ -324,7 +324,7 @@ torque_err create(Context &context, Kind kind, int32_t place, Slot **ret) noexce
 }
 
 void move_to(Slot &s, Domain &d) noexcept {
-  s.domain.get()->load.fetch_sub(1, std::memory_order_relaxed);
+  d.context.one_fewer(*s.domain.get());
   d.load.fetch_add(1, std::memory_order_relaxed);
   s.domain.set(&d);
   const uint16_t traits = s.traits.get();
