@@ -33,6 +33,12 @@ class CpuSet {
     for (const uint64_t w : words_) n += static_cast<uint32_t>(std::popcount(w));
     return n;
   }
+  // Requires: not empty.
+  uint32_t first() const noexcept {
+    uint32_t w = 0;
+    while (!words_[w]) ++w;
+    return w * 64 + static_cast<uint32_t>(std::countr_zero(words_[w]));
+  }
   bool meets(const CpuSet &o) const noexcept {
     for (size_t i = 0; i < words_.size() && i < o.words_.size(); i++)
       if (words_[i] & o.words_[i]) return true;

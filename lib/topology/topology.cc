@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <utility>
 
 #include "topology/budget.hh"
 #include "topology/cpu_set.hh"
+#include "topology/live.hh"
 #include "topology/placement.hh"
 
 namespace torque {
@@ -175,6 +177,10 @@ class Loader {
   }
 
   torque_err read_map() noexcept {
+    if (request_.source == TORQUE_TOPOLOGY_LIVE && !hwloc_is_told()) {
+      const torque_err err = read_live();
+      if (err != TORQUE_ERR_CPUDETECT) return err;
+    }
     Map map;
     torque_err err = map.open(request_);
     if (err && err != TORQUE_ERR_CPUDETECT) return err;
@@ -187,6 +193,35 @@ class Loader {
     if (!err) err = read_pages(map);
     if (!err && pus_.empty()) err = TORQUE_ERR_AFFINITY;
     return err;
+  }
+
+  // By hwloc's environment variables, which can put another machine in the place of this one.
+  static bool hwloc_is_told() noexcept {
+    for (char **e = environ; e && *e; ++e)
+      if (std::strncmp(*e, "HWLOC_", 6) == 0 && std::strncmp(*e, "HWLOC_PLUGINS_", 14) != 0) return true;
+    return false;
+  }
+
+  // Without hwloc, which takes milliseconds. CPUDETECT: this machine is one for hwloc; nothing was changed.
+  torque_err read_live() noexcept {
+    LiveMap live(alloc_);
+    if (const torque_err err = live.read(request_.file_root)) return err;
+    topology_->detected_ = topology_->pinnable_ = true;
+    narrow_affinity();
+    for (const LiveMap::Cpu &c : live.cpus())
+      if (usable(c.pu.os) && !pus_.push(c.pu)) return TORQUE_ERR_RESOURCE;
+    if (pus_.empty()) {
+      if (const torque_err err = assume_units()) return err;
+    }
+    if (pus_.empty()) return TORQUE_ERR_AFFINITY;
+    bool room = note_page(static_cast<uint64_t>(::sysconf(_SC_PAGESIZE)));
+    if (topology_->detected_) {
+      room = room && topology_->caches_.append(live.caches().begin(), live.caches().size()) &&
+             topology_->nodes_.append(live.nodes().begin(), live.nodes().size());
+      for (const uint64_t bytes : live.pages()) room = room && note_page(bytes);
+    }
+    std::sort(topology_->pages_.begin(), topology_->pages_.end());
+    return room ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
   }
 
   // The kernel has applied the cpuset to the mask already. A set that contradicts the mask is another namespace's.
