@@ -77,7 +77,7 @@ torque_err hand_over(Target &t, Pieces &pieces, uint64_t n) noexcept {
     return TORQUE_ERR_NONE;
   }
   {
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     if (s.asked & kAskEnd || s.ended.load(std::memory_order_relaxed)) return TORQUE_ERR_STATE;
     s.pending.fetch_add(n, std::memory_order_relaxed);
     s.mail.append(pieces);
@@ -103,7 +103,7 @@ torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
   }
   Stream &s = t.stream();
   {
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     s.ask((s.asked & ~undoes) | what);
     if (what & kAskEnd) s.ended.store(true, std::memory_order_relaxed);
   }

@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "base/annotate.hh"
+#include "base/tsan.hh"
 
 namespace torque {
 
@@ -56,6 +57,27 @@ class SCOPED_CAPABILITY Lock {
 
  private:
   Mutex &m_;
+  const tsan::Own own_;
+};
+
+// The same, and a hand-over from each who has had it to the next (see tsan.hh). For the lock of one object, which guards
+// what its callbacks are about; not for those that rounds take.
+class SCOPED_CAPABILITY HandingLock {
+ public:
+  explicit HandingLock(Mutex &m) noexcept ACQUIRE(m) : m_(m) {
+    m_.lock();
+    tsan::takes(&m_);
+  }
+  ~HandingLock() RELEASE() {
+    tsan::gives(&m_);
+    m_.unlock();
+  }
+  HandingLock(const HandingLock &) = delete;
+  HandingLock &operator=(const HandingLock &) = delete;
+
+ private:
+  Mutex &m_;
+  const tsan::Own own_;
 };
 
 // For the rare waits: a start, an end. Wakes may be spurious.

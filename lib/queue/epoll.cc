@@ -7,6 +7,7 @@
 
 #include "base/clock.hh"
 #include "base/syscall.hh"
+#include "base/tsan.hh"
 #include "libtorque/source.h"
 
 namespace torque {
@@ -38,6 +39,7 @@ uint32_t to_epoll(uint32_t interest, Trigger trigger) noexcept {
 uint32_t from_epoll(uint32_t e) noexcept { return (e & kSame) | (e & EPOLLRDHUP ? uint32_t{TORQUE_HANGUP} : 0u); }
 
 torque_err control(int epoll, int op, int fd, uint64_t handle, uint32_t events) noexcept {
+  const tsan::Own own;  // others may close it meanwhile: that is told apart here
   epoll_event ev{};
   ev.events = events;
   ev.data.u64 = handle;

@@ -72,6 +72,7 @@ torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
 }
 
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept {
+  tsan::gives(v.slot);
   if (word::state(v.word) == word::NEW) {
     v.slot->interest.store(interest, std::memory_order_relaxed);
     return TORQUE_ERR_NONE;

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "base/tsan.hh"
 #include "source/strand.hh"
 #include "source/waiters.hh"
 #include "stats/probes.hh"
@@ -54,7 +55,16 @@ constexpr Run kRun[] = {  // by Kind
     run_inodes,   nullptr,      run_waiter, run_network, run_idle,
 };
 
+[[gnu::noinline, gnu::cold]] bool exchange_told(Slot &s, uint64_t &w, uint64_t next) noexcept {
+  tsan::gives(&s);
+  const bool ok = s.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire);
+  tsan::takes(&s);
+  return ok;
+}
+
+// Each transition of a source hands over what its thread has done, and takes what those before have.
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
+  if (tsan::present()) return exchange_told(s, w, next);
   return s.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire);
 }
 
@@ -113,6 +123,7 @@ void finish(Slot &s, uint64_t w) noexcept {
   take_apart(s, w);
   const Visit visit;  // the context may be freed once it has its slots back, but not before this is over
   Domain &d = *s.domain.get();
+  tsan::gives(&s);
   const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
   d.context.one_fewer(d);
   const uint32_t index = s.index;
@@ -143,7 +154,7 @@ void wait_for_end(uint32_t index, uint32_t gen) noexcept {
     {
       const Visit visit;
       uint64_t w = word_of();
-      if (!ending(w, gen)) return;
+      if (!ending(w, gen)) return tsan::takes(find_slot(index));
       Slot &s = *find_slot(index);
       if ((w & LEFT) && take_left(s, gen)) return drop(s);
       if (!(w & WAITER) && !exchange(s, w, w | WAITER)) continue;
@@ -413,8 +424,11 @@ torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
 }
 
 void drop(Slot &s) noexcept {
+  tsan::gives(&s);
   const uint64_t w = s.word.fetch_sub(kRunningOne, std::memory_order_acq_rel) - kRunningOne;
-  if (state(w) == RETIRED && running(w) == 0) finish(s, w);
+  if (state(w) != RETIRED || running(w) != 0) return;
+  tsan::takes(&s);
+  finish(s, w);
 }
 
 // The last holder leaves the source on a list that holds it; the domain's workers, or who waits for its end, take it.

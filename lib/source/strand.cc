@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "source/strand.hh"
 
+#include "base/tsan.hh"
 #include "source/source.hh"
 
 namespace torque {
@@ -53,6 +54,7 @@ torque_err Strand::post(torque_post_fn *fn, void *arg) noexcept {
   if (!node) return TORQUE_ERR_RESOURCE;
   *node = {fn, arg, nullptr};
   bool run_it;
+  tsan::gives(this);
   {
     Lock lock(lock_);
     if (closed_) {
@@ -80,7 +82,9 @@ bool Strand::enter(Slot &s, uint32_t events) noexcept {
 void Strand::serve_first(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   ref();  // the source may end, and with it the last other reference
   Strand *outer = std::exchange(t.strand, this);
+  tsan::takes(this);
   serve_held(t, s, handle, events);
+  tsan::gives(this);
   t.strand = outer;
   if (serve_queue(t, kBatch)) (void)activate(runner_, TORQUE_TRIGGER);
   unref();
@@ -138,6 +142,7 @@ bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
     Posted *p;
     uint32_t events;
     take(&s, &events, &p);
+    tsan::takes(this);
     if (p) {
       run(t, p);
     } else if (s) {
@@ -146,6 +151,7 @@ bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
       more = false;
       break;
     }
+    tsan::gives(this);
   }
   t.strand = outer;
   return more;
@@ -159,7 +165,10 @@ void Strand::close(Turn &t) noexcept {
     return take_posted();
   };
   Strand *outer = std::exchange(t.strand, this);
-  while (Posted *p = next()) run(t, p);
+  while (Posted *p = next()) {
+    tsan::takes(this);
+    run(t, p);
+  }
   t.strand = outer;
 }
 
