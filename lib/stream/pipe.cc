@@ -38,7 +38,7 @@ void lose(Flow &f, torque_err err) noexcept {
 }
 
 void free_side(Stream &s, uint32_t side) noexcept {
-  Lock lock(s.lock);
+  HandingLock lock(s.lock);
   s.piped = static_cast<uint8_t>(s.piped & ~side);
 }
 
@@ -223,7 +223,7 @@ torque_err take_sides(const Seen &v, uint32_t sides) noexcept {
   if (v.kind != Kind::stream) return TORQUE_ERR_KIND;
   if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
   Stream &s = stream_of(*v.slot);
-  Lock lock(s.lock);
+  HandingLock lock(s.lock);
   if (s.piped & sides) return TORQUE_ERR_STATE;
   s.piped = static_cast<uint8_t>(s.piped | sides);
   return TORQUE_ERR_NONE;
@@ -266,7 +266,7 @@ void apply(Hold &h, Flow &f, Fate fate) noexcept {
     case Fate::none: return;
   }
   {
-    Lock lock(h.s.lock);
+    HandingLock lock(h.s.lock);
     h.s.ended.store(true, std::memory_order_relaxed);
   }
   const torque_err err = f.err.load(std::memory_order_relaxed);
@@ -299,7 +299,7 @@ void splice_out(Hold &h, Flow &f, size_t *budget) noexcept {
 
 // Something that was handed over before has not been looked at.
 bool has_mail(Stream &s) noexcept {
-  Lock lock(s.lock);
+  HandingLock lock(s.lock);
   return !s.mail.empty();
 }
 
@@ -346,7 +346,7 @@ torque_err part_stream(uint64_t handle) noexcept {
   torque_err err = v.kind == Kind::stream ? TORQUE_ERR_NONE : TORQUE_ERR_KIND;
   if (!err) {
     Stream &s = stream_of(*v.slot);
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     if (!s.piped) err = TORQUE_ERR_STATE;
   }
   let_go(*v.slot);
