@@ -5,8 +5,8 @@
 // Order (a thread that holds one may take only a later one; nothing here is held while a callback runs):
 //   registry (all contexts) -> team -> watchdog -> helpers -> files -> conditions -> signal hub -> handler -> inodes
 //   -> datagram port -> descriptor entry
-//   -> strand -> domain's slots -> directory -> timers -> postponed list -> left list -> posted work -> idle -> calls
-//   -> waiters -> visits (their setup)
+//   -> strand -> domain's slots -> directory -> timers -> horizon -> postponed list -> left list -> posted work -> idle
+//   -> calls -> waiters -> visits (their setup)
 // A fork takes all but the strands' and the ports', domain by domain, and the directory's after them: nothing is taken
 // inside of that.
 #pragma once

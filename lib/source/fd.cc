@@ -147,6 +147,7 @@ torque_err exorcise(Context &context) noexcept {
   if (const torque_err err = context.watches.prepare_to_start_over()) return err;
   table.lock_all();
   torque_err err = d.queue().reopen(false);
+  d.horizon.lose_mark();
   if (!err) {
     context.watches.start_over();
     d.slots.each([&](uint64_t handle) {

@@ -625,31 +625,53 @@ void finish_orphans(Context &context) noexcept {
   }
 }
 
-uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept {
-  Timers &timers = t.domain.timers;
-  const bool only_worker = t.domain.workers == 1;
-  if (told) timers.note_told();
-  if ((!told && !timers.maybe_due(now)) || !timers.claim(only_worker)) return 0;
-  const uint64_t wall = wall_too && timers.take_look_at_wall() ? realtime_ns() : 0;
+namespace {
+
+// Does anything of another kind wait for these timers? What comes later waits for their share.
+bool others_wait(Domain &d) noexcept {
+  return d.posted.length() != 0 || d.postponed.length() != 0 || d.left.length() != 0 || d.queue().any();
+}
+
+// Those that have sprung up together fire together, unless somebody waits. Answers how many fired.
+uint64_t fire_some(Turn &t, Timers &timers, uint64_t monotonic, uint64_t wall, Share &share, bool *more) noexcept {
   uint64_t fired = 0;
-  // Callbacks may set timers into the past for ever; each round serves as many as there were.
-  for (size_t left = timers.armed(); left > 0 && !halted(t); --left) {
+  // Callbacks may set timers anew for ever; each round serves as many as there were.
+  for (size_t left = timers.armed(); left > 0 && *more && !halted(t); --left) {
     uint32_t gen;
     bool retry;
-    Slot *s = timers.pop(now, wall, &gen, &retry);
+    Slot *s = timers.pop(monotonic, wall, &gen, &retry);
     if (!s) break;
     const uint32_t events = kTimerEvent | (retry ? uint32_t{TORQUE_ERROR} : 0u);
     if (s->domain.look() == &t.domain) deliver(t, handle_of(gen, s->index), events);
     else (void)activate(handle_of(gen, s->index), events);  // it was placed in another domain
     ++fired;
+    if (left == 1 || share.more()) continue;
+    if (others_wait(t.domain)) *more = false;
+    else share.renew();
   }
+  return fired;
+}
+
+}  // namespace
+
+bool fire_timers(Turn &t, const DueTimers &due) noexcept {
+  Timers &timers = t.domain.timers;
+  const bool only_worker = t.domain.workers == 1;
+  if ((!due.told && !timers.maybe_due(due.by)) || !timers.claim(only_worker)) return false;
+  const uint64_t wall = due.by && timers.take_look_at_wall() ? realtime_ns() - (due.now - due.by) : 0;
+  Share share(kTimersARound, t.began, due.now);
+  bool more = true;
+  uint64_t fired = wall && due.wall_first ? fire_some(t, timers, 0, wall, share, &more) : 0;
+  fired += fire_some(t, timers, due.by, 0, share, &more);
+  if (wall && !due.wall_first) fired += fire_some(t, timers, 0, wall, share, &more);
   timers.give_up_claim(wall != 0);
   t.counters.add(Counter::timers, fired);
-  return fired;
+  return !more;
 }
 
 uint64_t run_posted(Turn &t) noexcept {
   if (halted(t)) return 0;
+  Share share(kPostsARound, t.began, 0);
   const uint64_t n = t.domain.posted.run_batch(t.domain.workers == 1, [&](const Posted::Item &item) {
     const uint64_t outer_source = std::exchange(t.current, 0);
     const uint64_t begin = t.timing ? monotonic_ns() : 0;
@@ -660,7 +682,7 @@ uint64_t run_posted(Turn &t) noexcept {
     }
     if (t.timing) t.timing->callback.add(monotonic_ns() - begin);
     t.current = outer_source;
-    return !halted(t);
+    return (t.domain.posted.length() == 0 || share.more()) && !halted(t);
   });
   t.counters.add(Counter::posted, n);
   t.counters.add(Counter::callbacks, n);

@@ -86,7 +86,7 @@ void Strand::serve_first(Turn &t, Slot &s, uint64_t handle, uint32_t events) noe
   serve_held(t, s, handle, events);
   tsan::gives(this);
   t.strand = outer;
-  if (serve_queue(t, kBatch)) (void)activate(runner_, TORQUE_TRIGGER);
+  if (serve_queue(t, t.strand_work < kStrandsARound ? kBatch : 0)) (void)activate(runner_, TORQUE_TRIGGER);
   unref();
 }
 
@@ -137,7 +137,7 @@ void Strand::run(Turn &t, Posted *p) noexcept {
 bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
   Strand *outer = std::exchange(t.strand, this);
   bool more = true;
-  for (uint32_t i = 0; i < limit && !halted(t); ++i) {
+  for (uint32_t i = 0; i < limit && !halted(t); ++i, ++t.strand_work) {
     Slot *s;
     Posted *p;
     uint32_t events;
@@ -173,7 +173,7 @@ void Strand::close(Turn &t) noexcept {
 }
 
 bool run_strand(Turn &t, Slot &s, uint64_t, uint32_t) noexcept {
-  return static_cast<Strand *>(ends(s).extra)->serve_queue(t, kBatch);
+  return static_cast<Strand *>(ends(s).extra)->serve_queue(t, t.strand_work < kStrandsARound ? kBatch : 1);
 }
 
 }  // namespace torque

@@ -39,6 +39,7 @@ struct Turn {
   uint64_t current = 0;    // handle of the source whose callback runs, 0: none
   Strand *strand = nullptr;  // in which it runs
   torque_datagrams *batch = nullptr;  // what it is told, when its source is a datagram socket
+  uint32_t strand_work = 0;  // of this round: see kStrandsARound
   bool postpone = false;   // torque_postpone() was called in it
   bool spread = false;     // sources made by the callback under way go to other domains by default
 };
