@@ -79,7 +79,8 @@ torque_err hand_over(Target &t, Pieces &pieces, uint64_t n) noexcept {
   {
     HandingLock lock(s.lock);
     if (s.asked & kAskEnd || s.ended.load(std::memory_order_relaxed)) return TORQUE_ERR_STATE;
-    s.pending.fetch_add(n, std::memory_order_relaxed);
+    // The holder may have sent most of it before it looks into the mailbox.
+    if (s.pending.fetch_add(n, std::memory_order_relaxed) + n > s.type->output_high) s.asked |= kAskDrain;
     s.mail.append(pieces);
   }
   t.call();
@@ -475,7 +476,10 @@ torque_err torque_stream_set_type(torque_source stream, struct torque_stream_typ
   type->freeze();
   type->ref();
   StreamType *before = h.s.type;
-  h.s.type = type;
+  {
+    Lock lock(h.s.lock);  // others look up its marks
+    h.s.type = type;
+  }
   unref(before);
   if (type->timed && !h.is(kTimed)) {
     h.set(kTimed);

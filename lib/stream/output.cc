@@ -218,7 +218,7 @@ void enqueue(Hold &h, Pieces &pieces) noexcept {
     }
     return;
   }
-  if (h.s.pending.load(std::memory_order_relaxed) > h.s.type->output_high) h.set(kCongested);
+  congest(h);
   note_out(h);
   (h.s.layers ? h.s.layers->plain : h.s.wire).append(pieces);
 }
@@ -267,6 +267,7 @@ void send_wire(Hold &h, size_t *budget) noexcept {
 }
 
 void relieve(Hold &h) noexcept {
+  if (!h.is(kOpened | kClosing)) return;  // a layer was put on top: told when it is ready
   if (!h.is(kCongested) || h.s.pending.load(std::memory_order_relaxed) > h.s.type->output_low) return;
   h.clear(kCongested);
   h.set(kRetell);

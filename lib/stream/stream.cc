@@ -133,6 +133,7 @@ void over(Hold &h, torque_err err) noexcept {
   if (h.is(kOver)) return;
   const bool broken = err && !h.over();
   h.set(kOver);
+  if (asked & kAskDrain) h.set(kCongested);
   h.s.error = err;
   if (broken && h.s.type->borrows) adopt_descriptor(*h.s.slot);
   if (broken && h.s.type->broken) h.s.type->broken(h);

@@ -74,6 +74,7 @@ enum : uint32_t {
 
 // One layer in one stream.
 struct torque_layer {
+  kAskDrain = 1u << 6,  // a write elsewhere went above the high mark: whoever wrote may wait for drain
   enum : uint32_t {
     kOpen = 1,  // has a state
     kStarted = 2,
@@ -105,7 +106,7 @@ struct Layers {
 };
 
 struct Stream {
-  StreamType *type;
+  StreamType *type;  // the holder's, who changes it under the lock
   Slot *slot;
   Layers *layers;
   Extras *extras;  // null: none
@@ -252,6 +253,10 @@ void advance_layers(Hold &h) noexcept;
 bool may_advance(const Hold &h) noexcept;  // whether that would do anything
 bool layers_ready(const Stream &s) noexcept;
 // Received bytes to that level; from level count on they are the program's. False: it wants no more for now.
+// Whether so much waits that the program is to be told when less does.
+inline void congest(Hold &h) noexcept {
+  if (h.s.pending.load(std::memory_order_relaxed) > h.s.type->output_high) h.set(kCongested);
+}
 bool feed(Hold &h, uint32_t level, const char *data, size_t length) noexcept;
 // Those that were stopped go on. Answers whether any did.
 bool feed_stopped(Hold &h) noexcept;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What is written arrives, in order, from whichever thread and in whichever form; what was lent is given back once. */
+#include "support/layers.h"
 #include "support/streams.h"
 
 #include <errno.h>
@@ -255,10 +256,86 @@ static void relayed(void **state) {
   torque_stream_type_free(type);
 }
 
+enum { DRAIN_LOW = 10000, DRAIN_HIGH = 50000 };
+
+static void *write_over_the_mark(void *arg) {
+  struct party *p = arg;
+  static const char zeros[2 * DRAIN_LOW];
+  uint64_t pending;
+  if (torque_stream_write(p->stream, zeros, sizeof zeros)) p->strange++;
+  if (torque_stream_pending(p->stream, &pending) || pending <= DRAIN_HIGH) p->strange++;
+  return NULL;
+}
+
+/* Of its own it writes less than the mark; another thread, while the callback runs, the rest. */
+static void write_with_another(torque_source stream, void *arg) {
+  struct party *p = arg;
+  static const char zeros[DRAIN_HIGH / 10];
+  p->stream = stream;
+  for (int i = 0; i < 9; i++)
+    if (torque_stream_write(stream, zeros, sizeof zeros)) p->strange++;
+  pthread_t thread;
+  if (pthread_create(&thread, NULL, write_over_the_mark, p) || pthread_join(thread, NULL)) p->strange++;
+  p->opened++;
+}
+
+/* Whoever saw more than the high mark waiting is told when it has gone, though much of it went before the stream saw it. */
+static void drain_of_what_another_thread_wrote(void **state) {
+  struct fixture *f = *state;
+  struct party *p = party_new(f, party_take, NULL);
+  assert_int_equal(torque_stream_type_set_output(p->type, DRAIN_LOW, DRAIN_HIGH), 0);
+  assert_int_equal(torque_stream_type_set_open(p->type, write_with_another), 0);
+  int fd[2];
+  fixture_pair(f, fd);
+  (void)party_add(p, fd[1]);
+  AWAIT(f, p->opened);
+  AWAIT(f, p->drained);
+  assert_int_equal(p->drained, 1);
+  size_t got = 0;
+  AWAIT(f, (got += drain(fd[0], NULL)) == DRAIN_HIGH / 10 * 9 + 2 * DRAIN_LOW);
+  fixture_close(f, fd[0]);
+  AWAIT(f, p->closed);
+  assert_int_equal(p->strange, 0);
+  party_free(p);
+}
+
+/* A layer is put on top while more than the mark waits: told when it is ready, not forgotten. */
+static void write_and_push(torque_source stream, void *arg) {
+  struct party *p = arg;
+  static const char zeros[2 * DRAIN_HIGH];
+  if (p->opened++) return;
+  if (torque_stream_write(stream, zeros, 15000) || torque_stream_write_ref(stream, zeros, sizeof zeros, NULL, NULL)) p->strange++;
+  if (torque_stream_push_layer(stream, p->more)) p->strange++;
+}
+
+static void drain_below_a_new_layer(void **state) {
+  struct fixture *f = *state;
+  struct party *p = party_new(f, party_take, NULL);
+  p->more = layer_handshake();
+  assert_int_equal(torque_stream_type_set_output(p->type, DRAIN_LOW, DRAIN_HIGH), 0);
+  assert_int_equal(torque_stream_type_set_open(p->type, write_and_push), 0);
+  int fd[2];
+  fixture_pair(f, fd);
+  (void)party_add(p, fd[1]);
+  size_t got = 0;
+  AWAIT(f, (got += drain(fd[0], NULL)) == 15000 + 2 * DRAIN_HIGH + sizeof GREETING - 1);
+  fixture_settle(f);
+  assert_int_equal(p->drained, 0);
+  assert_int_equal(send(fd[0], GREETING, sizeof GREETING - 1, 0), sizeof GREETING - 1);
+  AWAIT(f, p->drained);
+  assert_int_equal(p->opened, 2);
+  fixture_close(f, fd[0]);
+  AWAIT(f, p->closed);
+  assert_int_equal(p->strange, 0);
+  party_free(p);
+  torque_layer_type_free(p->more);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(from_many_threads), ON_EVERY(lent_and_sent),   ON_EVERY(lent_and_given_up), ON_EVERY(files),
       ON_EVERY(file_is_shorter_than_said), ON_EVERY(large_and_small), ON_EVERY(relayed),
+      ON_EVERY(drain_of_what_another_thread_wrote), ON_EVERY(drain_below_a_new_layer),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
