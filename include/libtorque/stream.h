@@ -37,7 +37,8 @@ typedef void torque_stream_open_fn(torque_source stream, void *arg);
 
 /* Called when there is input: all that is kept, in one piece. Answers how many bytes the program has taken; the rest is
  * kept and told again with what comes next; after torque_postpone(stream) in it, again in the next round, before anything
- * else is told. One that takes nothing while the input is full stops the reading until torque_stream_resume() or
+ * else is told. While the input is full nothing comes next: one that takes a part and leaves it full is called again at
+ * once, and one that takes nothing stops the reading until torque_stream_resume() or
  * torque_stream_consume(). Null: input is discarded. */
 typedef size_t torque_stream_data_fn(torque_source stream, const void *data, size_t length, void *arg);
 
@@ -223,7 +224,8 @@ TORQUE_API torque_err torque_stream_release(torque_source stream, int32_t *ret_f
 /* Own callback, or before the start. */
 TORQUE_API torque_err torque_stream_set_arg(torque_source stream, void *arg);
 
-/* Own callback: other callbacks and limits from now on (the layers stay). */
+/* Own callback: other callbacks and limits from now on (the layers stay). What is kept of the input is told to the new
+ * ones. */
 TORQUE_API torque_err torque_stream_set_type(torque_source stream, struct torque_stream_type *type);
 
 /* Own callback: one more layer on top, beginning with what is kept of the input and with what is written from now on

@@ -405,6 +405,7 @@ torque_err torque_stream_consume(torque_source stream, size_t length) {
   take_kept(h, &h.s.kept, length);
   forget_seen(h.s, length);
   h.clear(kFull);
+  if (h.s.kept && h.s.kept->left >= input_high(h.s)) h.set(kRetell);  // nothing more comes that it could be told with
   return TORQUE_ERR_NONE;
 }
 
@@ -481,6 +482,10 @@ torque_err torque_stream_set_type(torque_source stream, struct torque_stream_typ
     h.s.type = type;
   }
   unref(before);
+  // What is kept is for the new callbacks.
+  h.clear(kFull);
+  h.set(kRetell);
+  congest(h);
   if (type->timed && !h.is(kTimed)) {
     h.set(kTimed);
     note_in(h);

@@ -36,6 +36,13 @@ size_t tell_some(Hold &h, const char *data, size_t length, bool no_more) noexcep
   return is_expecting(h.s) ? tell_expected(h, data, length, no_more) : call_data(h, data, length);
 }
 
+// The program has seen all that is kept, and taken some of it or nothing. While the input is full nothing more comes that
+// it could be told with; so one that takes a part is told the rest at once, and one that takes nothing is let be.
+void note_full(Hold &h, size_t taken) noexcept {
+  if (!h.s.kept || h.s.kept->left < input_high(h.s) || h.is(kRetell | kAgain)) return;
+  h.set(taken ? kRetell : kFull);
+}
+
 // A layer was put on top by the program: what is kept is for it.
 bool feed_pushed(Hold &h) noexcept {
   h.clear(kPushed);
@@ -52,13 +59,10 @@ bool tell_kept(Hold &h, bool no_more = false) noexcept {
   Stream &s = h.s;
   h.clear(kRetell);
   if (!s.kept || (s.kept->left < input_low(s) && !no_more)) return wants_input(h);
-  const size_t length = s.kept->left;
-  const size_t taken = tell_some(h, s.kept->at, length, no_more);
+  const size_t taken = tell_some(h, s.kept->at, s.kept->left, no_more);
   if (h.over()) return false;
-  if (taken)
-    take_kept(h, &s.kept, taken);
-  else if (length >= input_high(s))
-    h.set(kFull);
+  if (taken) take_kept(h, &s.kept, taken);
+  note_full(h, taken);
   return h.is(kPushed) ? feed_pushed(h) : wants_input(h);
 }
 
@@ -115,7 +119,7 @@ void propagate_end(Hold &h) noexcept {
     h.set(kEndTold);
     return;
   }
-  if (!h.is(kOpened) || is_held_up(h)) return;
+  if (!h.is(kOpened) || is_held_up(h) || (h.is(kRetell) && s.kept && may_tell(h))) return;
   if (s.kept && is_untold(s) && !h.is(kFull)) {
     tell_kept(h, true);  // less than the low mark, and no more comes
     if (h.over() || !may_tell(h)) return;
@@ -134,10 +138,11 @@ ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
   const int fd = s.slot->fd.get();
   Pool &pool = h.turn.pool;
   char *scratch = pool.scratch(0);
-  // What is kept never passes the high mark.
-  const size_t room = s.kept && !s.layers ? input_high(s) - s.kept->left : SIZE_MAX;
+  // What is kept never passes the high mark. (While it closes nothing more is kept.)
+  const bool behind = s.kept && !s.layers && !h.is(kClosing);
+  const size_t room = behind ? input_high(s) - s.kept->left : SIZE_MAX;
   const size_t ask = std::min({pool.ask(), std::max<size_t>(most, 1), room});
-  if (!s.kept || s.layers) {
+  if (!behind) {
     *ret_asked = ask;
     const ssize_t n = h.is(kSocket) ? sys::retry([&] { return ::recv(fd, scratch, ask, 0); })
                                     : sys::retry([&] { return ::read(fd, scratch, ask); });
@@ -219,7 +224,7 @@ bool tell_program(Hold &h, const char *data, size_t length) noexcept {
   }
   if (h.is(kPushed)) return feed_pushed(h);
   if (!tell) return may_tell(h) ? tell_kept(h) : false;
-  if (taken == 0 && length >= input_high(s)) h.set(kFull);
+  note_full(h, taken);
   return wants_input(h);
 }
 
