@@ -80,7 +80,7 @@ torque_err hand_over(Target &t, Pieces &pieces, uint64_t n) noexcept {
     HandingLock lock(s.lock);
     if (s.asked & kAskEnd || s.ended.load(std::memory_order_relaxed)) return TORQUE_ERR_STATE;
     // The holder may have sent most of it before it looks into the mailbox.
-    if (s.pending.fetch_add(n, std::memory_order_relaxed) + n > s.type->output_high) s.asked |= kAskDrain;
+    if (s.pending.fetch_add(n, std::memory_order_relaxed) + n > s.type->output_high) s.ask(s.asked | kAskDrain);
     s.mail.append(pieces);
   }
   t.call();

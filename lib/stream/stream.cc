@@ -99,6 +99,7 @@ void release_pieces(const Alloc &alloc, Pool *pool, Pieces &pieces) noexcept {
 }  // namespace
 
 void ask(Hold &h, uint32_t asked) noexcept {
+  if (asked & kAskDrain) h.set(kCongested);
   if (asked & kAskPause) h.set(kPaused);
   if (asked & kAskResume) {
     h.clear(kPaused | kFull);
@@ -133,7 +134,6 @@ void over(Hold &h, torque_err err) noexcept {
   if (h.is(kOver)) return;
   const bool broken = err && !h.over();
   h.set(kOver);
-  if (asked & kAskDrain) h.set(kCongested);
   h.s.error = err;
   if (broken && h.s.type->borrows) adopt_descriptor(*h.s.slot);
   if (broken && h.s.type->broken) h.s.type->broken(h);

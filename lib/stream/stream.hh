@@ -68,13 +68,13 @@ enum : uint32_t {
   kAskEnd = kAskShutdown | kAskClose | kAskAbort,
   kAskCall = 1u << 5,  // functions stand in the mailbox
   kAskAwait = 1u << 6,  // it waits for its connection: who takes this away attaches one, or fails it
+  kAskDrain = 1u << 7,  // a write elsewhere went above the high mark: whoever wrote may wait for drain
 };
 
 }  // namespace torque
 
 // One layer in one stream.
 struct torque_layer {
-  kAskDrain = 1u << 6,  // a write elsewhere went above the high mark: whoever wrote may wait for drain
   enum : uint32_t {
     kOpen = 1,  // has a state
     kStarted = 2,
