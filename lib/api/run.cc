@@ -86,7 +86,7 @@ bool stopping(const torque_ctx &ctx) noexcept { return ctx.core.stopping.load(st
 }
 
 bool take_break(torque_ctx &ctx) noexcept {
-  uint32_t n = ctx.breaks.load(std::memory_order_relaxed);
+  uint64_t n = ctx.breaks.load(std::memory_order_relaxed);
   while (n != 0) {
     if (ctx.breaks.compare_exchange_weak(n, n - 1, std::memory_order_acquire)) return true;
   }

@@ -79,7 +79,7 @@ class Posted {
     Lock lock(lock_);
     closed_ = true;
   }
-  uint32_t length() const noexcept { return length_.load(std::memory_order_seq_cst); }
+  uint64_t length() const noexcept { return length_.load(std::memory_order_seq_cst); }
   // Is there something for a worker that has nothing else to do? Not while another runs a batch: that one looks again.
   bool ready() const noexcept { return length() != 0 && !busy_.load(std::memory_order_seq_cst); }
   Mutex &lock_for_fork() noexcept { return lock_; }
@@ -87,7 +87,7 @@ class Posted {
  private:
   static constexpr size_t kKeep = 4096;  // items; a larger array goes back to the allocator after a peak
 
-  std::atomic<uint32_t> length_{0};
+  std::atomic<uint64_t> length_{0};
   std::atomic<bool> busy_{false};  // written under lock_
 
   // The worker that set busy_.

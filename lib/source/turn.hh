@@ -34,7 +34,7 @@ struct Turn {
   Beat *beat;              // null: nobody watches
   int32_t worker;
   Turn *outer;             // the turn this one is nested in, of whatever context
-  const std::atomic<uint32_t> *breaks = nullptr;  // driven: torque_break() calls that nobody has taken yet
+  const std::atomic<uint64_t> *breaks = nullptr;  // driven: torque_break() calls that nobody has taken yet
   uint64_t began = 0;      // monotonic ns at which events were in hand
   uint64_t current = 0;    // handle of the source whose callback runs, 0: none
   Strand *strand = nullptr;  // in which it runs

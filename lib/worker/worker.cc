@@ -167,7 +167,7 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
 }
 
 // What came for the context itself: sources, timers, posted work. (Few, where the program watches descriptors itself.)
-uint64_t Worker::serve_sources(const std::atomic<uint32_t> *breaks, const Ready *events, uint32_t n) noexcept {
+uint64_t Worker::serve_sources(const std::atomic<uint64_t> *breaks, const Ready *events, uint32_t n) noexcept {
   const Pool::Apart apart(pool_, depth_ > 1);
   Turn t = turn();
   t.breaks = breaks;

@@ -43,7 +43,7 @@ class Worker {
             .worker = static_cast<int32_t>(number), .outer = current_turn()};
   }
   // The same for a context with watches: one wait, then all that it brought. (watch_round.hh)
-  uint64_t watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeout_ns) noexcept;
+  uint64_t watch_round(const std::atomic<uint64_t> *breaks, uint64_t timeout_ns) noexcept;
   // In a forked child, of a driven context: the thread that ran it does not exist here.
   void abandoned() noexcept {
     depth_ = 0;
@@ -61,7 +61,7 @@ class Worker {
   void make_queue_anew() noexcept;
   void judge_timers(Turn &t, bool told, uint32_t asked, uint32_t n) noexcept;
   void run_finalizers(const Turn &t) noexcept;
-  uint64_t serve_sources(const std::atomic<uint32_t> *breaks, const Ready *events, uint32_t n) noexcept;
+  uint64_t serve_sources(const std::atomic<uint64_t> *breaks, const Ready *events, uint32_t n) noexcept;
   bool note_wakes(const Ready *events, uint32_t n) noexcept;
   void look_for_ghosts(uint32_t delivered, uint64_t stale) noexcept;
   static void keep(uint64_t handle, uint32_t events) noexcept;
