@@ -158,7 +158,7 @@ static void arguments(void **state) {
 struct shared {
   struct fixture *f;
   _Atomic uint32_t inside, overlaps, strange, echoed, opened, closed;
-  uint64_t bytes; /* without a lock */
+  _Atomic uint64_t bytes;
 };
 
 static void shared_open(torque_source stream, void *arg) {
