@@ -33,6 +33,7 @@ struct Extras {
   Flow *source = nullptr;     // what comes in goes there, and not to the program; with a reference
   Flow *sink = nullptr;       // what comes from there goes out; with a reference
   Fate applied = Fate::none;  // of the sink
+  bool blocked = false;       // see is_blocked()
   torque_err failing = 0;     // it ends with that, by a reset, when all is sent
 };
 

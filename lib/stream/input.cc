@@ -74,7 +74,7 @@ bool is_untold(Stream &s) noexcept {
 
 // By somebody who will say so. Its own output holds up no stream whose input goes elsewhere.
 bool is_held_up(const Hold &h) noexcept {
-  return h.is(kPaused | kAgain | kBlocked) || (h.is(kCongested) && !is_piped(h.s));
+  return h.is(kPaused | kAgain) || is_blocked(h.s) || (h.is(kCongested) && !is_piped(h.s));
 }
 
 bool is_spliced(const Hold &h) noexcept {
