@@ -65,8 +65,10 @@ static int busy_call(struct field *d) {
   atomic_fetch_add(&d->calls, 1);
   return !atomic_load(&d->over);
 }
+/* What is noted is there when it is told. */
 static void quiet_call(struct field *d) {
-  if (atomic_fetch_add(&d->told, 1) == 0) atomic_store(&d->noted, atomic_load(&d->calls));
+  if (atomic_load(&d->told) == 0) atomic_store(&d->noted, atomic_load(&d->calls));
+  atomic_fetch_add(&d->told, 1);
 }
 
 /* ---- Descriptors ---- */
