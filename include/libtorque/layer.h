@@ -65,7 +65,8 @@ TORQUE_API torque_err torque_layer_type_set_flush(struct torque_layer_type *type
 TORQUE_API torque_err torque_layer_type_set_end(struct torque_layer_type *type, torque_layer_step_fn *fn);
 
 /* ended: below nothing more comes, and receive has been given the last of it. 0: in order, and the end is told above; an
- * error: it was cut off. Not called after torque_layer_up_end(). Null: in order, unless receive has left bytes. */
+ * error: it was cut off. Not called after torque_layer_up_end(), nor where nobody minds: while the stream closes and no
+ * output waits for it. Null: in order, unless receive has left bytes. */
 TORQUE_API torque_err torque_layer_type_set_ended(struct torque_layer_type *type, torque_layer_step_fn *fn);
 
 /* ---- What a layer's functions may call ---- */

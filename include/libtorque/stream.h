@@ -46,6 +46,11 @@ typedef size_t torque_stream_data_fn(torque_source stream, const void *data, siz
  * by torque_stream_peek(). The program can go on writing. Null: the stream is closed as by torque_stream_close(). */
 typedef void torque_stream_end_fn(torque_source stream, void *arg);
 
+/* Called at most once, when the peer has shut its sending side or closed, and that cannot be told by end yet because what
+ * came before it is not read: the stream is paused, its input full, its output above the high mark. Nothing is lost: data
+ * and end are told when reading goes on. (A connection that was reset ends at once, without this.) */
+typedef void torque_stream_hangup_fn(torque_source stream, void *arg);
+
 /* Called when no more than the low mark is left of an output that had passed the high mark. */
 typedef void torque_stream_drain_fn(torque_source stream, void *arg);
 
@@ -63,6 +68,7 @@ typedef void torque_stream_close_fn(torque_source stream, torque_err err, void *
 TORQUE_API torque_err torque_stream_type_set_open(struct torque_stream_type *type, torque_stream_open_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_data(struct torque_stream_type *type, torque_stream_data_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_end(struct torque_stream_type *type, torque_stream_end_fn *fn);
+TORQUE_API torque_err torque_stream_type_set_hangup(struct torque_stream_type *type, torque_stream_hangup_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_drain(struct torque_stream_type *type, torque_stream_drain_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_timeout(struct torque_stream_type *type, torque_stream_timeout_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_close(struct torque_stream_type *type, torque_stream_close_fn *fn);
@@ -77,8 +83,9 @@ TORQUE_API torque_err torque_stream_type_set_input(struct torque_stream_type *ty
 TORQUE_API torque_err torque_stream_type_set_output(struct torque_stream_type *type, size_t low, size_t high);
 
 /* Times in ns; 0, the default: none. connect: until open is called. read: while input is wanted, since some came.
- * write: while output waits, since some went. idle: since anything came or went. Late by a few ms at most, and never
- * early. */
+ * write: while output waits, since some went. idle: since anything came or went. Bytes go when the system takes them, and
+ * when the peer then takes them out of the system's buffer. Never early; late by a few ms, or where output is in that
+ * buffer by an eighth of the limit (idle, if nothing waits any more: by the limit). */
 enum {
   TORQUE_STREAM_CONNECT_TIMEOUT = 0,
   TORQUE_STREAM_READ_TIMEOUT = 1,
@@ -88,7 +95,7 @@ enum {
 TORQUE_API torque_err torque_stream_type_set_limit(struct torque_stream_type *type, int32_t which, uint64_t ns);
 
 /* How long torque_stream_close() waits, when all is sent, for the peer to end its side, so that no reset can take back
- * what is on its way. Default 2 s; 0: not at all. */
+ * what is on its way: counted anew as often as the peer has taken some of that. Default 2 s; 0: not at all. */
 TORQUE_API torque_err torque_stream_type_set_linger(struct torque_stream_type *type, uint64_t ns);
 
 /* Bytes read, and bytes sent, in one turn before the other sources have theirs. Default 256 KiB. Errors: INVAL 0. */
@@ -152,7 +159,7 @@ TORQUE_API torque_err torque_stream_listen(struct torque_ctx *ctx, const void *a
 /* ---- Output ---- */
 
 /* Send a copy of these bytes after those written before. All or nothing: RESOURCE no memory. STATE after shutdown or
- * close. Written before open, it is sent when the stream is ready. */
+ * close, and of a descriptor that can only be read. Written before open, it is sent when the stream is ready. */
 TORQUE_API torque_err torque_stream_write(torque_source stream, const void *data, size_t length);
 TORQUE_API torque_err torque_stream_writev(torque_source stream, const struct iovec *parts, uint32_t count);
 

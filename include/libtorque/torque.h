@@ -44,7 +44,6 @@
 #endif
 
 #include <signal.h>
-#include <sys/select.h>
 #include <sys/socket.h>
 
 TORQUE_BEGIN_DECLS

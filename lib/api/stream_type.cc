@@ -54,6 +54,9 @@ torque_err torque_stream_type_set_data(struct torque_stream_type *type, torque_s
 torque_err torque_stream_type_set_end(struct torque_stream_type *type, torque_stream_end_fn *fn) {
   return set(type, &StreamType::end, fn);
 }
+torque_err torque_stream_type_set_hangup(struct torque_stream_type *type, torque_stream_hangup_fn *fn) {
+  return set(type, &StreamType::hangup, fn);
+}
 torque_err torque_stream_type_set_drain(struct torque_stream_type *type, torque_stream_drain_fn *fn) {
   return set(type, &StreamType::drain, fn);
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <sys/ioctl.h>
+
 #include <algorithm>
 
 #include "base/syscall.hh"
@@ -9,7 +11,6 @@ namespace torque {
 namespace {
 
 constexpr size_t kGrowthMin = 512;
-constexpr size_t kReadCost = 1024;  // a read takes so much of the turn's budget at least: many small ones are a turn, too
 
 // Room for as much again behind what is kept, or a new piece that has it.
 bool make_room(Hold &h, Piece **kept, size_t more) noexcept {
@@ -74,7 +75,7 @@ bool is_untold(Stream &s) noexcept {
 
 // By somebody who will say so. Its own output holds up no stream whose input goes elsewhere.
 bool is_held_up(const Hold &h) noexcept {
-  return h.is(kPaused | kAgain) || is_blocked(h.s) || (h.is(kCongested) && !is_piped(h.s));
+  return h.is(kPaused | kAgain | kBlocked) || (h.is(kCongested) && !is_piped(h.s));
 }
 
 bool is_spliced(const Hold &h) noexcept {
@@ -86,6 +87,16 @@ bool is_spliced(const Hold &h) noexcept {
 
 // While it closes nobody wants what comes, but layers that output waits for.
 bool throws_away(const Hold &h) noexcept { return h.is(kClosing) && h.is(kEndSent); }
+
+// Below the layer nothing more comes: whether that is in order.
+torque_err end_below(torque_layer &l) noexcept {
+  torque_err err = TORQUE_ERR_NONE;
+  if (l.type->ended)
+    err = l.type->ended(&l, l.state);
+  else if (l.kept)
+    err = TORQUE_ERR_SYSCALL + EPIPE;
+  return err || (l.flags & torque_layer::kReady) ? err : TORQUE_ERR_SYSCALL + EPIPE;
+}
 
 // The end of the wire, or of a layer's data, works its way up as far as room allows.
 void propagate_end(Hold &h) noexcept {
@@ -103,16 +114,13 @@ void propagate_end(Hold &h) noexcept {
   for (uint32_t i = static_cast<uint32_t>(from); i < count; ++i) {
     torque_layer &l = s.layers->layer[i];
     if (l.flags & torque_layer::kStopped || !(l.flags & torque_layer::kStarted)) return;
-    torque_err err = TORQUE_ERR_NONE;
-    if (l.type->ended)
-      err = l.type->ended(&l, l.state);
-    else if (l.kept)
-      err = TORQUE_ERR_SYSCALL + EPIPE;
-    if (!err && !(l.flags & torque_layer::kReady)) err = TORQUE_ERR_SYSCALL + EPIPE;
-    if (h.over()) return;
     // Nobody minds what was cut off while it closes, unless output waits for it.
     const bool awaited = (!layers_ready(s) || s.layers->held) && !h.is(kEndPassed);
-    if (err && (awaited || !h.is(kClosing))) return fail(h, err);
+    if (awaited || !h.is(kClosing)) {
+      const torque_err err = end_below(l);
+      if (h.over()) return;
+      if (err) return fail(h, err);
+    }
     l.flags |= torque_layer::kEnded;
   }
   if (h.is(kClosing)) {
@@ -130,7 +138,7 @@ void propagate_end(Hold &h) noexcept {
   if (s.type->end)
     s.type->end(h.handle, s.slot->arg.get());
   else
-    h.set(kEndAsked | kClosing);
+    ask_own(h, kAskClose, 0);  // what others have written until now goes before
 }
 
 ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
@@ -153,6 +161,15 @@ ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
   parts[1].iov_len = ask - parts[0].iov_len;
   *ret_asked = ask;
   return sys::retry([&] { return ::readv(fd, parts, parts[1].iov_len ? 2 : 1); });
+}
+
+// How the end of a pseudo-terminal's other side is told to whoever made it.
+bool is_terminals_end(const Hold &h, int e) noexcept {
+  unsigned number;
+  if (e != EIO || h.is(kSocket)) return false;
+  const bool is = ::ioctl(h.s.slot->fd.get(), TIOCGPTN, &number) == 0;
+  errno = e;
+  return is;
 }
 
 // n bytes came, into the tail of what was kept and then into the scratch memory.
@@ -212,6 +229,11 @@ bool wants_wire(const Hold &h) noexcept {
   return h.is(kClosing) ? !h.is(kBroken) : wants_input(h);
 }
 
+bool input_rests(const Hold &h) noexcept {
+  return !wants_wire(h) && !h.is(kPushed | kAgain) && !(h.is(kRetell) && h.s.kept && may_tell(h)) &&
+         !(any_stopped(h.s) && wants_input(h));
+}
+
 bool tell_program(Hold &h, const char *data, size_t length) noexcept {
   Stream &s = h.s;
   if (h.is(kClosing)) return true;
@@ -257,7 +279,8 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
       return true;
     }
     size_t asked;
-    const ssize_t n = read_into(h, *budget, &asked);
+    ssize_t n = read_into(h, *budget, &asked);
+    if (n < 0 && is_terminals_end(h, errno)) n = 0;
     if (n < 0) {
       if (errno == EAGAIN) {
         h.clear(kReadable);
@@ -269,8 +292,8 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     }
     any = true;
     if (n == 0) {
-      // A reset that output met first. (One behind the peer's end is EPIPE, and that end is one.)
-      if (h.is(kBroken) && s.error == TORQUE_ERR_SYSCALL + ECONNRESET) {
+      // An error that was met elsewhere first. (A reset behind the peer's end is EPIPE, and that end is one.)
+      if (h.is(kBroken) && s.error != TORQUE_ERR_SYSCALL + EPIPE) {
         over(h, s.error);
         return true;
       }
@@ -281,7 +304,7 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     const auto got = static_cast<size_t>(n);
     h.turn.counters.add(Counter::bytes_in, got);
     note_in(h);
-    *budget -= std::min(*budget, std::max(got, kReadCost));
+    *budget -= std::min(*budget, got);
     if (got < asked && h.is(kShortIsAll) && !h.is(kHangup)) h.clear(kReadable);
     const bool more = arrived(h, got);
     if (h.over()) return true;

@@ -58,9 +58,9 @@ bool receive(Hold &h, Layer &l, const char *data, size_t length) noexcept {
 }
 
 torque_err send_through(Hold &h, uint32_t above, const char *data, size_t length) noexcept {
-  if (above == 0) return append_wire(h, data, length);
+  if (above == 0) return h.is(kReadOnly) ? TORQUE_ERR_SYSCALL + EBADF : append_wire(h, data, length);
   Layer &l = h.s.layers->layer[above - 1];
-  h.set(kUnflushed);
+  h.s.layers->unflushed = true;
   l.flags |= Layer::kSent | Layer::kSending;
   const torque_err err = l.type->send(&l, l.state, data, length);
   l.flags &= ~Layer::kSending;
@@ -114,13 +114,13 @@ torque_err send_chunk(Hold &h, Piece &p) noexcept {
 }  // namespace
 
 void flush_layers(Hold &h) noexcept {
-  if (!h.is(kUnflushed)) return;
+  if (!h.s.layers->unflushed) return;
   for (uint32_t i = h.s.layers->count; i-- > 0;) {
     const torque_err err = flush_layer(h.s.layers->layer[i]);
     if (h.over()) return;
     if (err) return fail(h, err);
   }
-  h.clear(kUnflushed);
+  h.s.layers->unflushed = false;
 }
 
 torque_err open_layers(Context &context, Stream &s) noexcept {
@@ -256,8 +256,8 @@ bool any_stopped(const Stream &s) noexcept {
 void push_plain(Hold &h, size_t wire_max) noexcept {
   Stream &s = h.s;
   Pieces &plain = s.layers->plain;
-  if (h.is(kPushing)) return;
-  h.set(kPushing);
+  if (s.layers->pushing) return;
+  s.layers->pushing = true;
   while (!plain.empty() && !s.layers->held && !wire_has(s, wire_max)) {
     Piece &p = *plain.first;
     const torque_err err = send_chunk(h, p);
@@ -266,13 +266,13 @@ void push_plain(Hold &h, size_t wire_max) noexcept {
     if (p.left == 0) free_piece(h, plain.pop());
   }
   if (plain.empty() && !s.layers->held && !h.over()) flush_layers(h);
-  h.clear(kPushing);
+  s.layers->pushing = false;
 }
 
 void pass_end(Hold &h) noexcept {
   Stream &s = h.s;
   h.set(kEndPassed);
-  if (!s.layers || s.layers->held) return;
+  if (!s.layers || s.layers->held || h.is(kReadOnly)) return;
   for (uint32_t i = s.layers->count; i-- > 0;) {
     Layer &l = s.layers->layer[i];
     if (!(l.flags & Layer::kStarted)) continue;

@@ -267,8 +267,8 @@ void send_wire(Hold &h, size_t *budget) noexcept {
 }
 
 void relieve(Hold &h) noexcept {
-  if (!h.is(kOpened | kClosing)) return;  // a layer was put on top: told when it is ready
   if (!h.is(kCongested) || h.s.pending.load(std::memory_order_relaxed) > h.s.type->output_low) return;
+  if (!h.is(kOpened | kClosing)) return;  // a layer was put on top: told when it is ready
   h.clear(kCongested);
   h.set(kRetell);
   note_in(h);

@@ -38,15 +38,14 @@ void lose(Flow &f, torque_err err) noexcept {
 }
 
 void free_side(Stream &s, uint32_t side) noexcept {
-  HandingLock lock(s.lock);
+  Lock lock(s.lock);
   s.piped = static_cast<uint8_t>(s.piped & ~side);
 }
 
 void detach_source(Hold &h) noexcept {
   Flow *f = std::exchange(h.s.extras->source, nullptr);
   free_side(h.s, kPipedFrom);
-  h.s.extras->blocked = false;
-  h.clear(kFull);
+  h.clear(kBlocked | kFull);
   h.set(kRetell);
   f->pipe->unref();
 }
@@ -91,17 +90,21 @@ bool has_room(Flow &f) noexcept {
   Seen v;
   if (!hold(f.to, &v)) return true;  // it is lost, which will be told
   Stream &to = stream_of(*v.slot);
-  const bool room = to.pending.fetch_add(0, std::memory_order_seq_cst) <= to.type->output_low;
+  bool room;
+  {
+    Lock lock(to.lock);  // the type may be changed
+    room = to.pending.fetch_add(0, std::memory_order_seq_cst) <= to.type->output_low;
+  }
   let_go(*v.slot);
   return room;
 }
 
 // Until the sink wakes it. It may have made room before it could know.
 void wait_for_room(Hold &h, Flow &f) noexcept {
-  h.s.extras->blocked = true;
+  h.set(kBlocked);
   f.waiting.exchange(true, std::memory_order_seq_cst);
   const bool room = f.spliced.load(std::memory_order_relaxed) ? f.filled() == 0 : has_room(f);
-  if (room && f.waiting.exchange(false, std::memory_order_seq_cst)) h.s.extras->blocked = false;
+  if (room && f.waiting.exchange(false, std::memory_order_seq_cst)) h.clear(kBlocked);
 }
 
 void make_kernel_pipe(Flow &f) noexcept {
@@ -128,16 +131,8 @@ void attach_source(Hold &h, Flow &f) noexcept {
   f.pipe->ref();
   x->source = &f;
   if (f.plain.load(std::memory_order_relaxed) && is_plain(h)) make_kernel_pipe(f);
-  x->blocked = false;
-  h.clear(kFull);
+  h.clear(kBlocked | kFull);
   h.set(kRetell);
-}
-
-Hold hold_of(uint64_t handle) noexcept { return {*current_turn(), stream_of(*find_slot(index_of(handle))), handle}; }
-
-// Nothing is told to the program any more from now on. (Without memory it is until the stream is attached, which ends it.)
-void block(Hold h) noexcept {
-  if (Extras *x = extras_of(h)) x->blocked = true;
 }
 
 // The stream was gone when it was to be attached.
@@ -145,6 +140,8 @@ void never_attached(Pipe &p, int side) noexcept {
   doom(p.flow[side], Fate::close, 0);
   lose(p.flow[1 - side], 0);
 }
+
+Hold hold_of(uint64_t handle) noexcept { return {*current_turn(), stream_of(*find_slot(index_of(handle))), handle}; }
 
 extern "C" {
 
@@ -159,9 +156,10 @@ static void attach_a_source(torque_source a, torque_err err, void *arg) {
   p.unref();
 }
 
+// Nothing is told to the program any more from now on.
 static void block_b(torque_source b, torque_err err, void *arg) {
   auto &p = *static_cast<Pipe *>(arg);
-  if (!err && !p.attached_b) block(hold_of(b));
+  if (!err && !p.attached_b) hold_of(b).set(kBlocked);
   p.unref();
 }
 
@@ -185,7 +183,7 @@ static void attach_a_sink(torque_source a, torque_err err, void *arg) {
   } else {
     Hold h = hold_of(a);
     if (!p.is(TORQUE_PIPE_ONE_WAY)) attach_sink(h, p.flow[1]);
-    block(h);
+    h.set(kBlocked);
   }
   if (call_stream(p.flow[0].to, attach_b, &p)) attach_b(p.flow[0].to, TORQUE_ERR_STALE, &p);
 }
@@ -229,17 +227,17 @@ torque_err take_sides(const Seen &v, uint32_t sides) noexcept {
   if (v.kind != Kind::stream) return TORQUE_ERR_KIND;
   if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
   Stream &s = stream_of(*v.slot);
-  HandingLock lock(s.lock);
+  Lock lock(s.lock);
   if (s.piped & sides) return TORQUE_ERR_STATE;
   s.piped = static_cast<uint8_t>(s.piped | sides);
   return TORQUE_ERR_NONE;
 }
 
 // In a callback of a stream it begins there at once; else with its next turn.
-void block_both(Pipe &p, bool both) noexcept {
+void block(Pipe &p, bool both) noexcept {
   Turn *t = current_turn();
   const uint64_t current = t ? t->current : 0;
-  if (current == p.flow[0].from || (both && current == p.flow[0].to)) block(hold_of(current));
+  if (current == p.flow[0].from || (both && current == p.flow[0].to)) hold_of(current).set(kBlocked);
   if (!both || current == p.flow[0].to) return;
   p.ref();
   if (call_stream(p.flow[0].to, block_b, &p)) p.unref();  // it has ended, or what comes before it is attached is told
@@ -254,7 +252,7 @@ torque_err join_held(const Seen &a, const Seen &b, Pipe *p, uint64_t handle_a) n
   p->ref();  // for here
   if (!err) err = call_stream(handle_a, attach_a_sink, p);
   if (!err) {
-    block_both(*p, both);
+    block(*p, both);
     p->unref();
     return TORQUE_ERR_NONE;
   }
@@ -272,7 +270,7 @@ void apply(Hold &h, Flow &f, Fate fate) noexcept {
     case Fate::none: return;
   }
   {
-    HandingLock lock(h.s.lock);
+    Lock lock(h.s.lock);
     h.s.ended.store(true, std::memory_order_relaxed);
   }
   const torque_err err = f.err.load(std::memory_order_relaxed);
@@ -305,7 +303,7 @@ void splice_out(Hold &h, Flow &f, size_t *budget) noexcept {
 
 // Something that was handed over before has not been looked at.
 bool has_mail(Stream &s) noexcept {
-  HandingLock lock(s.lock);
+  Lock lock(s.lock);
   return !s.mail.empty();
 }
 
@@ -352,7 +350,7 @@ torque_err part_stream(uint64_t handle) noexcept {
   torque_err err = v.kind == Kind::stream ? TORQUE_ERR_NONE : TORQUE_ERR_KIND;
   if (!err) {
     Stream &s = stream_of(*v.slot);
-    HandingLock lock(s.lock);
+    Lock lock(s.lock);
     if (!s.piped) err = TORQUE_ERR_STATE;
   }
   let_go(*v.slot);
@@ -367,13 +365,13 @@ void begin_pipes(Hold &h) noexcept {
   if (!x.source) return;
   Flow &f = *x.source;
   if (!f.lost.load(std::memory_order_acquire)) {
-    if (x.blocked && !f.waiting.load(std::memory_order_seq_cst)) {
-      x.blocked = false;
+    if (h.is(kBlocked) && !f.waiting.load(std::memory_order_seq_cst)) {
+      h.clear(kBlocked);
       h.set(kRetell);
     }
     return;
   }
-  x.blocked = false;  // what still comes goes nowhere
+  h.clear(kBlocked);  // what still comes goes nowhere
   if (f.pipe->is(TORQUE_PIPE_KEEP_OPEN)) return detach_source(h);
   if (!f.pipe->is(TORQUE_PIPE_ONE_WAY)) return;  // the other way tells how it ends
   const torque_err err = f.err.load(std::memory_order_relaxed);
@@ -414,6 +412,10 @@ bool splice_in(Hold &h, size_t *budget) noexcept {
       h.turn.counters.add(Counter::bytes_in, static_cast<uint64_t>(n));
       note_in(h);
       *budget -= std::min(*budget, static_cast<size_t>(n));
+    } else if (n == 0 && h.is(kBroken) && h.s.error != TORQUE_ERR_SYSCALL + EPIPE) {
+      over(h, h.s.error);
+      any = true;
+      break;
     } else if (n == 0) {
       h.set(kWireEnded);
       h.clear(kReadable);

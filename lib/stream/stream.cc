@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 
 #include "base/syscall.hh"
 #include "source/strand.hh"
@@ -16,6 +17,7 @@ void note(Hold &h, uint32_t events) noexcept {
   if (events & (TORQUE_READ | TORQUE_PRIORITY | TORQUE_HANGUP | TORQUE_ERROR | TORQUE_CLOSED)) h.set(kReadable);
   if (events & (TORQUE_WRITE | TORQUE_ERROR | TORQUE_CLOSED)) h.set(kWritable);
   if (events & (TORQUE_HANGUP | TORQUE_ERROR | TORQUE_CLOSED)) h.set(kHangup);
+  if (events & (TORQUE_ERROR | TORQUE_CLOSED)) h.set(kLost);
   if (events & TORQUE_PRIORITY) h.clear(kShortIsAll);  // a read stops at the urgent mark
 }
 
@@ -42,6 +44,38 @@ bool connected(Hold &h, uint32_t events) noexcept {
   return false;
 }
 
+// Why the connection does not stand any more; 0: it may, or its end is one in order.
+int lost_by(const Hold &h) noexcept {
+  const int fd = h.s.slot->fd.get();
+  if (!h.is(kSocket)) return h.is(kWriteOnly) ? EPIPE : 0;
+  if (h.s.type->borrows) {  // the reason stays in the descriptor, for the program to ask
+    pollfd p{.fd = fd, .events = 0, .revents = 0};
+    const bool lost = !h.is(kWriteOnly) && sys::retry([&] { return ::poll(&p, 1, 0); }) == 1 && (p.revents & POLLERR);
+    return lost ? ECONNRESET : 0;
+  }
+  int e = 0;
+  socklen_t len = sizeof e;
+  return ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &e, &len) == 0 ? e : 0;
+}
+
+// Who reads finds out by that, after what came before. While nobody does the error is told all the same.
+void look_for_loss(Hold &h) noexcept {
+  if (!input_rests(h)) return;
+  h.clear(kLost);
+  if (h.is(kBroken)) return;
+  if (const int e = lost_by(h)) output_failed(h, TORQUE_ERR_SYSCALL + e);
+}
+
+// The peer's end cannot be told yet, as what came before it is not read. Answers whether the program was called.
+bool tell_hangup(Hold &h) noexcept {
+  Stream &s = h.s;
+  if (!s.type->hangup || is_piped(s) || h.is(kHangupTold) || !h.is(kOpened) || h.is(kClosing | kEndTold | kBroken)) return false;
+  if (h.is(kWriteOnly) || !input_rests(h)) return false;
+  h.set(kHangupTold);
+  s.type->hangup(h.handle, s.slot->arg.get());
+  return true;
+}
+
 // All output has gone through the layers. (A handshake is seen through first, unless it is of no use any more.)
 bool may_pass_end(const Hold &h) noexcept {
   const Layers *layers = h.s.layers;
@@ -64,7 +98,7 @@ void conclude(Hold &h) noexcept {
     h.set(kReset);
     return over(h, s.extras->failing);
   }
-  if (h.is(kBroken) && !h.is(kAgain) && !wants_wire(h) && !(any_stopped(s) && wants_input(h))) return over(h, s.error);
+  if (h.is(kBroken) && input_rests(h)) return over(h, s.error);
   if (!h.is(kEndAsked)) return;
   if (!h.is(kEndPassed) && may_pass_end(h)) {
     pass_end(h);
@@ -80,6 +114,7 @@ void conclude(Hold &h) noexcept {
     if (h.is(kClosing)) {  // the wait begins
       h.set(kTimed);
       s.last_out = monotonic_ns();
+      unsee_queue(s);
     }
   }
   const bool input_over = h.is(kEndTold) || h.is(kWriteOnly) || (h.is(kClosing) && h.is(kWireEnded));
@@ -118,7 +153,7 @@ void read_mail(Hold &h) noexcept {
   Pieces mail;
   uint32_t asked;
   {
-    HandingLock lock(h.s.lock);
+    Lock lock(h.s.lock);
     mail = std::exchange(h.s.mail, {});
     asked = std::exchange(h.s.asked, uint16_t{0});
   }
@@ -192,6 +227,7 @@ torque_err make_stream(Context &context, int fd, StreamType &type, void *arg, ui
   s->type = &type;
   s->slot = slot;
   s->flags = flags | kQuiet | (type.timed ? kTimed : 0u);
+  s->ended.store(flags & kReadOnly, std::memory_order_relaxed);
   ends(*slot).extra = s;
   slot->arg.set(arg);
   if (type.layer_count) {
@@ -225,7 +261,7 @@ torque_err start_stream(Context &context, Slot &slot, uint64_t handle) noexcept 
   // A new connection tells by itself that it takes bytes, or that it has failed; the rest must be called once.
   bool call = !(before & (kFresh | kConnecting)) || s.error || connect;
   {
-    HandingLock lock(s.lock);
+    Lock lock(s.lock);
     call = call || s.asked || !s.mail.empty();
   }
   // From here on it has started and its end is told; it belongs to who holds it as soon as the kernel knows it.
@@ -264,20 +300,24 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   if (s.type->writable && (events & (TORQUE_WRITE | TORQUE_ERROR | TORQUE_CLOSED)) && h.is(kOpened) && !h.over()) {
     s.type->writable(h);
   }
+  if (h.is(kLost) && !h.over()) look_for_loss(h);
   size_t in = s.type->budget, out = s.type->budget;
-  for (bool more = true; more && in && out && !h.over();) {
+  bool more = true;
+  while (more && in && out && !h.over()) {
     if (!h.is(kOpened)) advance_layers(h);  // one was put on top
     if (h.over()) break;
     more = output_is_due(h) && pump_output(h, &out);
     if (input_is_due(h) && !h.over()) more |= pump_input(h, &in);
     more |= h.is(kPushed) || may_advance(h);
   }
+  if (h.is(kHangup | kWireEnded) && !h.over()) more |= tell_hangup(h);
   if (!h.over()) conclude(h);
   if (h.over()) return false;
   if (h.is(kTimed)) mind_times(h, false);
-  return (in == 0 && wants_wire(h)) || (out == 0 && h.is(kWritable) && can_send(s)) ||
+  return ((in == 0 || more) && wants_wire(h)) || (out == 0 && h.is(kWritable) && can_send(s)) ||
          (any_stopped(s) && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) ||
-         (h.is(kRetell) && s.kept && may_tell(h)) || h.is(kPushed) || may_advance(h);
+         (h.is(kRetell) && s.kept && may_tell(h)) || h.is(kPushed) || may_advance(h) ||
+         (h.is(kLost) && input_rests(h));
 }
 
 // Another thread may have been at the mailbox when the process was copied: what it was putting there is not ours.

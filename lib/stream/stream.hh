@@ -40,7 +40,7 @@ enum : uint32_t {
   kEndAsked = 1u << 14,   // no more writes: shutdown or close
   kEndPassed = 1u << 15,  // through the layers
   kEndSent = 1u << 16,
-  kUnflushed = 1u << 17,  // something went through the layers since they were flushed
+  kLost = 1u << 17,  // the kernel has told of an error or a hang-up: to be looked at if nobody reads
   kInData = 1u << 18,     // the data callback runs
   kOver = 1u << 19,       // retired by its holder
   kWriteOnly = 1u << 20,
@@ -50,9 +50,10 @@ enum : uint32_t {
   kTimed = 1u << 24,    // the type has limits, or it lingers
   kQuiet = 1u << 25,    // it never started: nobody is told of its end
   kPushed = 1u << 26,   // a callback has put layers on top: what is kept goes through them
-  kPushing = 1u << 27,  // output goes through the layers
+  kHangupTold = 1u << 27,
   kCalled = 1u << 28,   // a function from the mailbox runs: what was asked for after it has not happened yet
   kAgain = 1u << 29,    // data has postponed: no more is told in this turn, and what is kept is told again in the next
+  kBlocked = 1u << 31,  // nothing is told: the stream that it is piped to has no room, or is about to be that
   kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes
   kWaits = kFresh,        // of one that connects: for room in the peer's backlog, to call connect(2) again (api/attempt.hh)
 };
@@ -99,6 +100,8 @@ namespace torque {
 struct Layers {
   uint32_t count;
   uint32_t held;    // how many are kHeld
+  bool unflushed;   // something went through them since they were flushed
+  bool pushing;     // output goes through them
   uint32_t pushed;  // the first of those that a callback has put on top; with kPushed
   Pieces plain;     // output that has not gone through them
   torque_layer layer[kLayersMax];
@@ -118,7 +121,8 @@ struct Stream {
   uint64_t alarm;  // what the source's timer is set for; 0: not set
   uint32_t flags;
   torque_err error;
-  std::atomic<bool> ended;  // somebody has asked for an end of the output; under the lock, or the holder's to read
+  // Somebody has asked for an end of the output, or there is none; under the lock, or the holder's to read.
+  std::atomic<bool> ended;
 
   // The mailbox, of anybody.
   uint8_t piped GUARDED_BY(lock);
@@ -194,6 +198,8 @@ bool wants_input(const Hold &h) noexcept;  // and it would take more than is kep
 // The wire is to be read now. While it closes what comes is thrown away, but a layer must still see its handshake
 // through and the peer's goodbye.
 bool wants_wire(const Hold &h) noexcept;
+// Nothing is read or told before the program, or the peer, does something.
+bool input_rests(const Hold &h) noexcept;
 // To the program. False: it wants no more for now.
 bool tell_program(Hold &h, const char *data, size_t length) noexcept;
 void tell_ends(Hold &h) noexcept;
@@ -207,8 +213,6 @@ size_t call_data(Hold &h, const char *data, size_t length) noexcept;
 // ---- Portions: expect.cc ----
 // Null: no memory.
 Extras *extras_of(Hold &h) noexcept;
-// Nothing is told: the stream that it is piped to has no room, or it is about to be piped.
-inline bool is_blocked(const Stream &s) noexcept { return s.extras && s.extras->blocked; }
 inline bool is_piped(const Stream &s) noexcept { return s.extras && s.extras->source; }
 inline bool is_expecting(const Stream &s) noexcept {
   return s.extras && s.extras->expect.what != Expect::What::any && !s.extras->source;
@@ -244,6 +248,10 @@ inline bool output_waits(const Stream &s) noexcept {
 void drop_output(Hold &h) noexcept;
 // Output is short enough again: the program is told.
 void relieve(Hold &h) noexcept;
+// Whether so much waits that the program is to be told when less does.
+inline void congest(Hold &h) noexcept {
+  if (h.s.pending.load(std::memory_order_relaxed) > h.s.type->output_high) h.set(kCongested);
+}
 
 // ---- Layers: layers.cc ----
 torque_err open_layers(Context &context, Stream &s) noexcept;
@@ -254,10 +262,6 @@ void advance_layers(Hold &h) noexcept;
 bool may_advance(const Hold &h) noexcept;  // whether that would do anything
 bool layers_ready(const Stream &s) noexcept;
 // Received bytes to that level; from level count on they are the program's. False: it wants no more for now.
-// Whether so much waits that the program is to be told when less does.
-inline void congest(Hold &h) noexcept {
-  if (h.s.pending.load(std::memory_order_relaxed) > h.s.type->output_high) h.set(kCongested);
-}
 bool feed(Hold &h, uint32_t level, const char *data, size_t length) noexcept;
 // Those that were stopped go on. Answers whether any did.
 bool feed_stopped(Hold &h) noexcept;
@@ -272,12 +276,18 @@ void flush_layers(Hold &h) noexcept;
 void pass_end(Hold &h) noexcept;
 
 // ---- Time: times.cc ----
+// Something was sent: what the kernel held of the output before says nothing any more.
+inline void unsee_queue(Stream &s) noexcept {
+  if (s.extras) s.extras->queued = Extras::kUnseen;
+}
 // Until open is called the times are those of its beginning.
 inline void note_in(Hold &h) noexcept {
   if (h.is(kTimed) && h.is(kOpened)) h.s.last_in = monotonic_ns();
 }
 inline void note_out(Hold &h) noexcept {
-  if (h.is(kTimed) && h.is(kOpened)) h.s.last_out = monotonic_ns();
+  if (!h.is(kTimed) || !h.is(kOpened)) return;
+  h.s.last_out = monotonic_ns();
+  unsee_queue(h.s);
 }
 // Ends what has run out; sets the timer for what comes next.
 void mind_times(Hold &h, bool rang) noexcept;

@@ -49,6 +49,7 @@ struct StreamType : Counted {
   torque_stream_open_fn *open = nullptr;
   torque_stream_data_fn *data = nullptr;
   torque_stream_end_fn *end = nullptr;
+  torque_stream_hangup_fn *hangup = nullptr;
   torque_stream_drain_fn *drain = nullptr;
   torque_stream_timeout_fn *timeout = nullptr;
   torque_stream_close_fn *close = nullptr;

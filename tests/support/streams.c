@@ -16,6 +16,13 @@ static void on_open(torque_source stream, void *arg) {
   p->opened++;
 }
 
+static void on_hangup(torque_source stream, void *arg) {
+  struct party *p = arg;
+  (void)stream;
+  if (p->closed) p->strange++;
+  p->hung_up++;
+}
+
 static void on_drain(torque_source stream, void *arg) {
   struct party *p = arg;
   (void)stream;
@@ -36,6 +43,7 @@ struct party *party_new(struct fixture *f, torque_stream_data_fn *data, torque_s
   assert_int_equal(torque_stream_type_set_open(p->type, on_open), 0);
   assert_int_equal(torque_stream_type_set_data(p->type, data), 0);
   assert_int_equal(torque_stream_type_set_end(p->type, end), 0);
+  assert_int_equal(torque_stream_type_set_hangup(p->type, on_hangup), 0);
   assert_int_equal(torque_stream_type_set_drain(p->type, on_drain), 0);
   assert_int_equal(torque_stream_type_set_close(p->type, on_close), 0);
   return p;

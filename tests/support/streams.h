@@ -12,7 +12,7 @@ struct party {
   struct fixture *f;
   struct torque_stream_type *type;
   _Atomic torque_source stream; /* the last that opened */
-  _Atomic uint32_t opened, calls, ended, drained, closed;
+  _Atomic uint32_t opened, calls, ended, hung_up, drained, closed;
   _Atomic uint64_t in;      /* bytes told */
   _Atomic int32_t err;      /* of the last close */
   _Atomic uint32_t strange; /* what no promise allows */

@@ -110,6 +110,53 @@ static void terminal(void **state) {
   party_free(p);
 }
 
+/* Whoever made the terminal is told of the other side's end as of any. */
+static void terminal_whose_other_side_ends(void **state) {
+  struct fixture *f = *state;
+  for (int i = 0; i < 2; i++) {
+    struct party *p = party_new(f, party_take, i ? party_end : NULL);
+    int outer, inner;
+    struct termios raw;
+    assert_int_equal(openpty(&outer, &inner, NULL, NULL, NULL), 0);
+    fixture_own(f, outer);
+    fixture_own(f, inner);
+    assert_int_equal(tcgetattr(inner, &raw), 0);
+    cfmakeraw(&raw);
+    assert_int_equal(tcsetattr(inner, TCSANOW, &raw), 0);
+    const torque_source s = party_add(p, outer);
+    unsigned char bytes[1000];
+    pattern_fill(bytes, 0, sizeof bytes);
+    assert_int_equal(write(inner, bytes, sizeof bytes), sizeof bytes);
+    fixture_close(f, inner);
+    if (i) {
+      AWAIT(f, p->ended);
+      assert_int_equal(p->closed, 0);
+      assert_int_equal(torque_stream_close(s), 0);
+    }
+    AWAIT(f, p->closed);
+    assert_int_equal(p->in, sizeof bytes);
+    assert_int_equal(p->err, 0);
+    assert_int_equal(p->strange, 0);
+    party_free(p);
+  }
+}
+
+/* The same the other way round. */
+static void terminal_whose_maker_ends(void **state) {
+  struct fixture *f = *state;
+  struct party *p = party_new(f, party_take, NULL);
+  int outer, inner;
+  assert_int_equal(openpty(&outer, &inner, NULL, NULL, NULL), 0);
+  fixture_own(f, outer);
+  fixture_own(f, inner);
+  (void)party_add(p, inner);
+  AWAIT(f, p->opened);
+  fixture_close(f, outer);
+  AWAIT(f, p->closed);
+  assert_int_equal(p->err, 0);
+  party_free(p);
+}
+
 static void regular_file(void **state) {
   struct fixture *f = *state;
   struct party *p = party_new(f, party_take, NULL);
@@ -238,6 +285,7 @@ static void forked(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(full_socket),  ON_EVERY(pipe_to_read), ON_EVERY(pipe_to_write), ON_EVERY(pipe_whose_reader_goes), ON_EVERY(terminal),
+      ON_EVERY(terminal_whose_other_side_ends), ON_EVERY(terminal_whose_maker_ends),
       ON_EVERY(regular_file), ON_EVERY(no_good),       ON_EVERY(number_is_used_again),   ON(driven, forked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
