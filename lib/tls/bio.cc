@@ -27,7 +27,7 @@ static int bio_read(BIO *bio, char *data, size_t length, size_t *ret_read) {
   Conn &c = conn_of_bio(bio);
   BIO_clear_retry_flags(bio);
   if (c.in_left == 0) {
-    BIO_set_retry_read(bio);
+    if (!c.cut) BIO_set_retry_read(bio);
     return 0;
   }
   const size_t n = std::min(length, c.in_left);
@@ -47,8 +47,10 @@ static int bio_write(BIO *bio, const char *data, size_t length, size_t *ret_writ
   return 1;
 }
 
-// Flushing is all that OpenSSL needs of it; the rest it asks to find out whether there is something to gain.
-static long bio_ctrl(BIO *, int command, long, void *) { return command == BIO_CTRL_FLUSH; }
+// Flushing and the end are all that OpenSSL needs of it; the rest it asks to find out whether there is something to gain.
+static long bio_ctrl(BIO *bio, int command, long, void *) {
+  return command == BIO_CTRL_FLUSH || (command == BIO_CTRL_EOF && conn_of_bio(bio).cut);
+}
 
 static int bio_create(BIO *bio) {
   BIO_set_init(bio, 1);

@@ -174,11 +174,21 @@ torque_err pass_up(Conn &c) noexcept {
   return TORQUE_ERR_NONE;
 }
 
+// OpenSSL sends the peer of a connection that was cut off an alert (decode_error), unless we have said goodbye.
+void answer_cut(Conn &c) noexcept {
+  if (SSL_get_shutdown(c.ssl) & SSL_SENT_SHUTDOWN) return;
+  ERR_clear_error();
+  c.cut = true;
+  char byte;
+  (void)(c.ready ? SSL_read(c.ssl, &byte, 1) : SSL_do_handshake(c.ssl));
+  ERR_clear_error();
+}
+
 extern "C" {
 
 static torque_err tls_open(torque_layer *layer, void *arg, void **ret_state) {
   auto *side = static_cast<Side *>(arg);
-  auto *c = new (std::nothrow) Conn{layer, side, nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 0, false, false};
+  auto *c = new (std::nothrow) Conn{layer, side, nullptr, nullptr, nullptr, nullptr, 0, 0, 0, 0, false, false, false};
   if (!c) return TORQUE_ERR_RESOURCE;
   ERR_clear_error();
   if (!make_ssl(*c) || !prepare(*c)) {
@@ -229,12 +239,13 @@ static torque_err tls_end(torque_layer *, void *state) {
 }
 
 static torque_err tls_ended(torque_layer *, void *state) {
-  const auto &c = *static_cast<Conn *>(state);
-  if (!c.ready) return explain_text(TORQUE_ERR_TLS_TRUNCATED, "the peer's end came within the handshake");
+  auto &c = *static_cast<Conn *>(state);
   const bool allowed =
       c.config ? c.config->abrupt : (SSL_get_options(c.ssl) & SSL_OP_IGNORE_UNEXPECTED_EOF) != 0;
-  if (allowed) return TORQUE_ERR_NONE;
-  return explain_text(TORQUE_ERR_TLS_TRUNCATED, "the peer's end came without close_notify");
+  if (c.ready && allowed) return TORQUE_ERR_NONE;
+  answer_cut(c);
+  return explain_text(TORQUE_ERR_TLS_TRUNCATED, c.ready ? "the peer's end came without close_notify"
+                                                         : "the peer's end came within the handshake");
 }
 
 }  // extern "C"

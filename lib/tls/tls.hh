@@ -116,6 +116,7 @@ struct Conn {
   torque_err wrong;  // a failure that is told when what came before it is
   bool ready;
   bool held;  // a handshake goes on within: nothing can be sent
+  bool cut;   // the wire has ended, and OpenSSL is to know
 };
 
 Conn *conn_of(const SSL *ssl) noexcept;

@@ -93,6 +93,13 @@ static void the_end_at_every_byte_of_a_handshake(void **state) {
   }
 }
 
+/* What OpenSSL alone tells a peer that ends so. */
+static void assert_gets_alert(struct fixture *f, struct peer *p, int reason) {
+  char bytes[4096];
+  AWAIT(f, (peer_pull(p), (void)peer_read(p, bytes, sizeof bytes), p->failed));
+  assert_int_equal(ERR_GET_REASON(p->why), reason);
+}
+
 static void an_end_without_goodbye(void **state) {
   struct fixture *f = *state;
   for (int abrupt = 0; abrupt < 2; abrupt++) {
@@ -103,7 +110,10 @@ static void an_end_without_goodbye(void **state) {
       assert_true(peer_echo(f, &m.theirs, 3000, 1000, 100000));
       shutdown(m.theirs.fd, SHUT_WR);
       AWAIT(f, m.ours->closed);
-      if (!abrupt) assert_non_null(strstr(detail, "close_notify"));
+      if (!abrupt) {
+        assert_non_null(strstr(detail, "close_notify"));
+        assert_gets_alert(f, &m.theirs, SSL_R_TLSV1_ALERT_DECODE_ERROR);
+      }
       fixture_close(f, m.theirs.fd);
       part(f, &m, abrupt ? 0 : TORQUE_ERR_TLS_TRUNCATED);
     }
@@ -121,6 +131,7 @@ static void within_a_record(void **state) {
   fixture_settle(f);
   shutdown(m.theirs.fd, SHUT_WR);
   AWAIT(f, m.ours->closed);
+  assert_gets_alert(f, &m.theirs, SSL_R_TLSV1_ALERT_DECODE_ERROR);
   fixture_close(f, m.theirs.fd);
   part(f, &m, TORQUE_ERR_TLS_TRUNCATED);
 }
@@ -207,6 +218,7 @@ static torque_err tell(struct fixture *f, int server, const void *data, size_t l
   *alert = n >= 7 && got[0] == 21 ? got[6] : 0;
   shutdown(m.theirs.fd, SHUT_WR);
   AWAIT(f, m.ours->closed);
+  if (!*alert && recv(m.theirs.fd, got, sizeof got, MSG_DONTWAIT) >= 7 && got[0] == 21) *alert = got[6];
   const torque_err err = m.ours->err;
   fixture_close(f, m.theirs.fd);
   part(f, &m, err);
@@ -221,8 +233,10 @@ static void other_protocols(void **state) {
   assert_non_null(strstr(detail, "http request"));
   assert_int_equal(tell(f, 0, answer, sizeof answer - 1, &alert), TORQUE_ERR_TLS_HANDSHAKE);
   assert_int_equal(tell(f, 1, "", 0, &alert), TORQUE_ERR_TLS_TRUNCATED);
+  assert_int_equal(alert, SSL_AD_DECODE_ERROR);
   const unsigned char ssl3[] = {22, 3, 0, 0, 45, 1, 0, 0, 41, 3, 0}; /* a hello of long ago, and not all of it */
   assert_int_equal(tell(f, 1, ssl3, sizeof ssl3, &alert), TORQUE_ERR_TLS_TRUNCATED);
+  assert_int_equal(alert, SSL_AD_DECODE_ERROR);
   const unsigned char too_long[] = {22, 3, 1, 0xff, 0xff, 1, 0, 0, 0};
   const torque_err err = tell(f, 1, too_long, sizeof too_long, &alert);
   assert_int_equal(err, TORQUE_ERR_TLS_HANDSHAKE);
