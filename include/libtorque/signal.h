@@ -4,6 +4,7 @@
 
 #include <libtorque/source.h>
 #include <signal.h>
+#include <sys/select.h> /* sigset_t, which <signal.h> keeps from strict C */
 
 TORQUE_BEGIN_DECLS
 

@@ -44,6 +44,7 @@
 #endif
 
 #include <signal.h>
+#include <sys/select.h>
 #include <sys/socket.h>
 
 TORQUE_BEGIN_DECLS

@@ -60,6 +60,7 @@ bool inside(const torque_ctx *ctx) noexcept {
 }
 
 void announce_stop(torque_ctx &ctx) noexcept {
+  tsan::gives(&ctx.wake_asked);  // to who blocks, runs or ends it
   ctx.core.stopping.store(true, std::memory_order_seq_cst);
   release_threads_of(ctx.core);
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).wake();
@@ -120,7 +121,7 @@ void vanish(torque_ctx &ctx) noexcept {
   room_of(&ctx).lives.store(false, std::memory_order_seq_cst);
   for (uint32_t i = 0; i < ctx.core.domain_count(); ++i) ctx.core.domain(i).slots.withdraw();
   {
-    Lock lock(Registry::lock());
+    HandingLock lock(Registry::lock());
     Registry::remove(ctx);
     Registry::changed().notify_all();
     while (ctx.blocked > 0) Registry::changed().wait(Registry::lock());
@@ -139,6 +140,8 @@ void end(torque_ctx *ctx) noexcept {
   if (!ctx->core.foreign()) {
     announce_stop(*ctx);
     wait_for_visits();  // from here on nobody starts its threads or adds a source
+    tsan::takes(&ctx->wake_asked);
+    tsan::takes(&ctx->runner);
     ctx->team.join();
     ctx->watchdog.stop();
     ctx->helpers.stop();
@@ -160,7 +163,7 @@ torque_err registered(const torque_ctx *ctx) noexcept {
 
 // The right to end it; false: somebody else has that, and has done it when this returns.
 bool claim_end(torque_ctx *ctx, torque_err *err) noexcept {
-  Lock lock(Registry::lock());
+  HandingLock lock(Registry::lock());
   *err = registered(ctx);
   if (*err) return false;
   if (!ctx->ending && ctx->core.options.driven && !ctx->core.foreign()) {
@@ -239,7 +242,7 @@ torque_err torque_block(struct torque_ctx *ctx) {
   if (inside(ctx)) return TORQUE_ERR_DEADLOCK;
   uint64_t serial;
   {
-    Lock lock(Registry::lock());
+    HandingLock lock(Registry::lock());
     if (const torque_err err = registered(ctx)) return err;
     if (ctx->core.options.driven) return TORQUE_ERR_KIND;
     if (ctx->core.foreign() && ctx->core.started.load(std::memory_order_acquire)) return TORQUE_ERR_FORKED;
@@ -251,7 +254,7 @@ torque_err torque_block(struct torque_ctx *ctx) {
   termination.wait([ctx] { return ctx->core.stopping.load(std::memory_order_seq_cst); });
   bool mine;
   {
-    Lock lock(Registry::lock());
+    HandingLock lock(Registry::lock());
     mine = !ctx->ending;
     ctx->ending = true;
     --ctx->blocked;

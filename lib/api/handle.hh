@@ -51,7 +51,7 @@ struct torque_ctx {
   // Driven contexts. The thread that runs it; 0: none.
   std::atomic<pid_t> runner{0};
   std::atomic<bool> wake_asked{false};   // by torque_wake(): the wait in progress or the next returns
-  std::atomic<uint32_t> breaks{0};       // torque_break() calls not yet taken by a torque_run()
+  std::atomic<uint64_t> breaks{0};       // torque_break() calls not yet taken by a torque_run()
   uint32_t run_depth = 0;                // runner only
 
   // Guarded by the registry's lock.

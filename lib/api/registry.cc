@@ -138,7 +138,7 @@ Condition &Registry::changed() noexcept { return registry_changed; }
 
 Room *Registry::take_room() noexcept {
   {
-    Lock lock(registry_lock);
+    HandingLock lock(registry_lock);
     Room *r = free_rooms;
     if (r) {
       free_rooms = r->next;
@@ -153,13 +153,13 @@ Room *Registry::take_room() noexcept {
 }
 
 void Registry::give_room(Room &room) noexcept {
-  Lock lock(registry_lock);
+  HandingLock lock(registry_lock);
   room.next = free_rooms;
   free_rooms = &room;
 }
 
 void Registry::bury(Room &room) noexcept {
-  Lock lock(registry_lock);
+  HandingLock lock(registry_lock);
   room.next = nullptr;
   (buried++ ? last_buried->next : first_buried) = &room;
   last_buried = &room;
@@ -174,7 +174,7 @@ bool Registry::has_had(const torque_ctx *ctx) noexcept {
 }
 
 void Registry::add(torque_ctx &ctx) noexcept {
-  Lock lock(registry_lock);
+  HandingLock lock(registry_lock);
   ctx.serial = ++serials;
   ctx.next = contexts;
   contexts = &ctx;
@@ -193,7 +193,7 @@ void Registry::remove(torque_ctx &ctx) noexcept {
 }
 
 torque_err watch_forks() noexcept {
-  Lock lock(registry_lock);
+  HandingLock lock(registry_lock);
   if (watching) return TORQUE_ERR_NONE;
   const int e = pthread_atfork(before_fork, in_parent, in_child);
   if (e) return err_of_errno(e);

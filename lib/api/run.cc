@@ -29,6 +29,7 @@ inline torque_err enter(torque_ctx *ctx) noexcept {
   if (runner != me && (runner != 0 || !ctx->runner.compare_exchange_strong(runner, me, std::memory_order_acquire))) {
     return TORQUE_ERR_BUSY;
   }
+  tsan::takes(&ctx->runner);
   if (ctx->core.options.watchdog_ns) [[unlikely]]
     be_watched(*ctx);
   if (ctx->run_depth++ == 0 && !ctx->core.watches.in_use()) ctx->core.domain(0).woke_up();
@@ -39,6 +40,8 @@ inline void leave(torque_ctx *ctx) noexcept {
   if (--ctx->run_depth != 0) return;
   // From here on what comes must make the descriptor readable. (With watches it does so all the time.)
   if (!ctx->core.watches.in_use()) ctx->core.domain(0).fall_asleep();
+  tsan::takes(&ctx->wake_asked);
+  tsan::gives(&ctx->runner);
   ctx->runner.store(0, std::memory_order_release);
 }
 
@@ -83,7 +86,7 @@ bool stopping(const torque_ctx &ctx) noexcept { return ctx.core.stopping.load(st
 }
 
 bool take_break(torque_ctx &ctx) noexcept {
-  uint32_t n = ctx.breaks.load(std::memory_order_relaxed);
+  uint64_t n = ctx.breaks.load(std::memory_order_relaxed);
   while (n != 0) {
     if (ctx.breaks.compare_exchange_weak(n, n - 1, std::memory_order_acquire)) return true;
   }
@@ -134,6 +137,7 @@ torque_err torque_break(struct torque_ctx *ctx) {
   const Visit visit;
   if (const torque_err err = check(ctx)) return err;
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
+  tsan::gives(&ctx->wake_asked);
   ctx->breaks.fetch_add(1, std::memory_order_release);
   if (ctx->runner.load(std::memory_order_relaxed) != this_thread()) ctx->core.domain(0).wake();
   return TORQUE_ERR_NONE;
@@ -144,6 +148,7 @@ torque_err torque_wake(struct torque_ctx *ctx) {
   const SignalVisit visit;
   if (const torque_err err = check_lives(ctx)) return err;
   if (ctx->core.foreign()) return TORQUE_ERR_FORKED;
+  tsan::gives(&ctx->wake_asked);
   if (ctx->core.options.driven) ctx->wake_asked.store(true, std::memory_order_release);
   ctx->core.domain(0).wake();
   return TORQUE_ERR_NONE;

@@ -77,7 +77,7 @@ torque_err hand_over(Target &t, Pieces &pieces, uint64_t n) noexcept {
     return TORQUE_ERR_NONE;
   }
   {
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     if (s.asked & kAskEnd || s.ended.load(std::memory_order_relaxed)) return TORQUE_ERR_STATE;
     // The holder may have sent most of it before it looks into the mailbox.
     if (s.pending.fetch_add(n, std::memory_order_relaxed) + n > s.type->output_high) s.ask(s.asked | kAskDrain);
@@ -104,7 +104,7 @@ torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
   }
   Stream &s = t.stream();
   {
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     s.ask((s.asked & ~undoes) | what);
     if (what & kAskEnd) s.ended.store(true, std::memory_order_relaxed);
   }
@@ -148,6 +148,19 @@ static void door_close(torque_source, int32_t, void *arg) {
 
 bool is_address(const void *addr, uint32_t length) noexcept {
   return addr && length >= sizeof(sa_family_t) && length <= sizeof(sockaddr_storage);
+}
+
+// After connect() with that errno. What fails at once fails like what fails later; what was interrupted, or begun before,
+// goes on.
+void not_connected(torque_ctx *ctx, Slot &slot, const sockaddr *address, socklen_t length, int e) noexcept {
+  if (e == EINPROGRESS || e == EINTR || e == EALREADY) return;
+  Stream &s = stream_of(slot);
+  if (!waits_for_room(address, e)) {
+    s.error = err_of_errno(e);
+    return;
+  }
+  s.flags |= kWaits;
+  s.error = try_again_later(ctx, handle_of(slot), address, length);
 }
 
 bool is_complete(const torque_ctx *ctx, const torque_stream_type *type, const torque_source *ret) noexcept {
@@ -200,14 +213,7 @@ torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint3
   Slot *slot;
   const uint32_t flags = kConnecting | kSocket | (tcp ? kShortIsAll : 0u);
   if (const torque_err err = make_stream(ctx->core, fd.get(), *type, arg, flags, &slot)) return err;
-  // A connection that fails at once fails like one that fails later. (An interrupted one goes on.)
-  if (::connect(fd.get(), address, addrlen) != 0 && errno != EINPROGRESS && errno != EINTR) {
-    const int e = errno;
-    if (waits_for_room(address, e)) stream_of(*slot).flags |= kWaits;
-    const torque_err failed = waits_for_room(address, e) ? try_again_later(ctx, handle_of(*slot), address, addrlen)
-                                                        : err_of_errno(e);
-    stream_of(*slot).error = failed;
-  }
+  if (::connect(fd.get(), address, addrlen) != 0) not_connected(ctx, *slot, address, addrlen, errno);
   const torque_err err = start_or_undo(handle_of(*slot), ret_stream);
   if (!err) (void)fd.release();
   return err;
@@ -226,8 +232,9 @@ torque_err torque_stream_connect_fd(struct torque_ctx *ctx, int32_t fd, const vo
   }
   // Where the first write makes the connection (TCP_FASTOPEN_CONNECT) this succeeds at once, and open is told.
   if (::connect(fd, static_cast<const sockaddr *>(addr), addrlen) != 0 && errno != EISCONN) {
+    const int e = errno;
     s.flags |= kConnecting;
-    if (errno != EINPROGRESS && errno != EINTR && errno != EALREADY) s.error = last_error();
+    not_connected(ctx, *slot, static_cast<const sockaddr *>(addr), addrlen, e);
   }
   return start_or_undo(handle_of(*slot), ret_stream);
 }

@@ -8,6 +8,8 @@
 #include <new>
 #include <utility>
 
+#include "base/tsan.hh"
+
 namespace torque {
 
 // Thread: any, as the hooks promise. The hooks must outlive every context that was made with them.
@@ -19,12 +21,14 @@ struct Alloc {
   void *arg = nullptr;
 
   void *get(size_t size, size_t align = alignof(std::max_align_t)) const noexcept {
+    const tsan::Own own;
     if (take) return take(size, align, arg);
     if (align <= alignof(std::max_align_t)) return std::malloc(size);
     return std::aligned_alloc(align, (size + align - 1) / align * align);
   }
   void put(void *p, size_t size) const noexcept {
     if (!p) return;
+    const tsan::Own own;
     if (give) give(p, size, arg);
     else std::free(p);
   }

@@ -6,6 +6,8 @@
 
 #include <utility>
 
+#include "base/tsan.hh"
+
 namespace torque {
 
 class Fd {
@@ -29,6 +31,7 @@ class Fd {
   int release() noexcept { return std::exchange(fd_, -1); }
   // Linux frees the number whatever close() answers, so it is never repeated.
   void reset() noexcept {
+    const tsan::Own own;
     if (fd_ >= 0) ::close(fd_);
     fd_ = -1;
   }

@@ -5,8 +5,8 @@
 // Order (a thread that holds one may take only a later one; nothing here is held while a callback runs):
 //   registry (all contexts) -> team -> watchdog -> helpers -> files -> conditions -> signal hub -> handler -> inodes
 //   -> datagram port -> descriptor entry
-//   -> strand -> domain's slots -> directory -> timers -> postponed list -> left list -> posted work -> idle -> calls
-//   -> waiters -> visits (their setup)
+//   -> strand -> domain's slots -> directory -> timers -> horizon -> postponed list -> left list -> posted work -> idle
+//   -> calls -> waiters -> visits (their setup)
 // A fork takes all but the strands' and the ports', domain by domain, and the directory's after them: nothing is taken
 // inside of that.
 #pragma once
@@ -15,6 +15,7 @@
 #include <cstdint>
 
 #include "base/annotate.hh"
+#include "base/tsan.hh"
 
 namespace torque {
 
@@ -56,6 +57,27 @@ class SCOPED_CAPABILITY Lock {
 
  private:
   Mutex &m_;
+  const tsan::Own own_;
+};
+
+// The same, and a hand-over from each who has had it to the next (see tsan.hh). For the lock of one object, which guards
+// what its callbacks are about; not for those that rounds take.
+class SCOPED_CAPABILITY HandingLock {
+ public:
+  explicit HandingLock(Mutex &m) noexcept ACQUIRE(m) : m_(m) {
+    m_.lock();
+    tsan::takes(&m_);
+  }
+  ~HandingLock() RELEASE() {
+    tsan::gives(&m_);
+    m_.unlock();
+  }
+  HandingLock(const HandingLock &) = delete;
+  HandingLock &operator=(const HandingLock &) = delete;
+
+ private:
+  Mutex &m_;
+  const tsan::Own own_;
 };
 
 // For the rare waits: a start, an end. Wakes may be spurious.

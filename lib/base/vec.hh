@@ -27,6 +27,7 @@ class Vec {
   // All of them or none.
   [[nodiscard]] bool append(const T *v, size_t n) noexcept {
     if (n > capacity_ - size_ && !reserve(size_ + n > capacity_ * 2 ? size_ + n : capacity_ * 2)) return false;
+    const tsan::Own own;
     if (n) std::memcpy(static_cast<void *>(data_ + size_), v, n * sizeof(T));
     size_ += n;
     return true;
@@ -37,6 +38,7 @@ class Vec {
     if (n <= capacity_) return true;
     T *fresh = static_cast<T *>(alloc_->get(n * sizeof(T), alignof(T)));
     if (!fresh) return false;
+    const tsan::Own own;
     if (size_) std::memcpy(static_cast<void *>(fresh), data_, size_ * sizeof(T));
     alloc_->put(data_, capacity_ * sizeof(T));
     data_ = fresh;
@@ -54,6 +56,7 @@ class Vec {
   void truncate(size_t n) noexcept { size_ = n; }
   void erase_front(size_t n) noexcept {
     size_ -= n;
+    const tsan::Own own;
     if (n && size_) std::memmove(static_cast<void *>(data_), data_ + n, size_ * sizeof(T));
   }
   // Gives the memory back; the array stays usable.

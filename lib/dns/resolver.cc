@@ -66,6 +66,7 @@ torque_err Resolver::make(torque_ctx *ctx, Resolver **ret) noexcept {
 
 void Resolver::unref() noexcept {
   if (refs_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  { Locked lock(lock_); }  // a program's ThreadSanitizer sees the lock, and not the count
   this->~Resolver();
   std::free(this);
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "queue/epoll.hh"
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <algorithm>
 
 #include "base/clock.hh"
 #include "base/syscall.hh"
+#include "base/tsan.hh"
 #include "libtorque/source.h"
 
 namespace torque {
@@ -38,6 +40,7 @@ uint32_t to_epoll(uint32_t interest, Trigger trigger) noexcept {
 uint32_t from_epoll(uint32_t e) noexcept { return (e & kSame) | (e & EPOLLRDHUP ? uint32_t{TORQUE_HANGUP} : 0u); }
 
 torque_err control(int epoll, int op, int fd, uint64_t handle, uint32_t events) noexcept {
+  const tsan::Own own;  // others may close it meanwhile: that is told apart here
   epoll_event ev{};
   ev.events = events;
   ev.data.u64 = handle;
@@ -67,6 +70,7 @@ torque_err EpollQueue::reopen(bool forked) noexcept {
   if (!epoll_) epoll_ = std::move(epoll);
   else if (sys::retry([&] { return ::dup3(epoll.get(), epoll_.get(), O_CLOEXEC); }) < 0) return last_error();
   if (wake) wake_ = std::move(wake);
+  mark_.reset();
   return TORQUE_ERR_NONE;
 }
 
@@ -107,7 +111,23 @@ uint32_t EpollQueue::wait(Ready *out, uint32_t max, uint64_t timeout_ns) noexcep
   return static_cast<uint32_t>(n);
 }
 
+bool EpollQueue::any() const noexcept {
+  pollfd p{epoll_.get(), POLLIN, 0};
+  return ::poll(&p, 1, 0) != 0;  // an error counts as something: the next wait meets it
+}
+
 void EpollQueue::wake() noexcept { sys::eventfd_signal(wake_.get()); }
+
+torque_err EpollQueue::mark() noexcept {
+  if (!mark_) {
+    Fd fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!fd) return last_error();
+    if (const torque_err err = control(epoll_.get(), EPOLL_CTL_ADD, fd.get(), kMarkHandle, EPOLLIN | EPOLLET)) return err;
+    mark_ = std::move(fd);
+  }
+  sys::eventfd_signal(mark_.get());
+  return TORQUE_ERR_NONE;
+}
 
 Queue *make_queue(const Alloc &alloc, torque_err *err) noexcept {
   auto *q = alloc.make<EpollQueue>();

@@ -32,7 +32,9 @@ enum class Trigger : uint8_t {
 class Queue {
  public:
   static constexpr uint64_t kWakeHandle = 0;   // wake()
-  static constexpr uint64_t kTimerHandle = 1;  // the timer descriptor of the domain; no source has these handles
+  static constexpr uint64_t kTimerHandle = 1;  // the timer descriptor of the domain
+  static constexpr uint64_t kMarkHandle = 2;   // mark()
+  static constexpr uint64_t kOwnHandles = 2;   // no source has one up to this
 
   virtual ~Queue() = default;
   virtual torque_err arm(int fd, uint64_t handle, uint32_t interest, Trigger) noexcept = 0;
@@ -43,11 +45,15 @@ class Queue {
   // wait answers 0.
   virtual uint32_t wait(Ready *out, uint32_t max, uint64_t timeout_ns) noexcept = 0;
   virtual void wake() noexcept = 0;
+  // One thread at a time, and not again before it has come: kMarkHandle comes after everything that is ready now.
+  virtual torque_err mark() noexcept = 0;
 
+  // Would wait() return at once?
+  virtual bool any() const noexcept = 0;
   // Polls readable when wait() would return at once.
   virtual int poll_fd() const noexcept = 0;
-  // A new kernel object, empty, under the same descriptor number. forked: the old one is the parent's as well, and so are
-  // its wake-ups.
+  // A new kernel object, empty (a mark is lost), under the same descriptor number. forked: the old one is the parent's as
+  // well, and so are its wake-ups.
   virtual torque_err reopen(bool forked) noexcept = 0;
 };
 

@@ -12,6 +12,7 @@ constinit List<WaitPoint> points;  // under points_lock
 
 // The waiter may return as soon as it sees the word; the wake-up that follows finds it, or nobody.
 void WaitPoint::wake(ThreadWaiter &w, ThreadWaiter::Why why) noexcept {
+  tsan::gives(&w);
   w.why.store(why, std::memory_order_release);  // pairs with the load in wait()
   futex_wake(w.why);
 }
@@ -44,7 +45,7 @@ void WaitPoint::signal_locked() noexcept {
 }
 
 void WaitPoint::broadcast() noexcept {
-  Lock lock(lock_);
+  HandingLock lock(lock_);
   while (ThreadWaiter *t = threads_.pop()) wake(*t, ThreadWaiter::signalled);
   for (SourceWaiter *w = busy_.front(); w; w = w->next) {
     ++w->signals;
@@ -68,7 +69,7 @@ torque_err error_of(const ThreadWaiter &w) noexcept {
 
 // False: it need not wait.
 bool WaitPoint::queue(ThreadWaiter &w) noexcept {
-  Lock lock(lock_);
+  HandingLock lock(lock_);
   auto why = ThreadWaiter::waits;
   if (context_.stopping.load(std::memory_order_seq_cst)) why = ThreadWaiter::stopped;
   else if (ended_) why = ThreadWaiter::removed;
@@ -82,18 +83,18 @@ bool WaitPoint::queue(ThreadWaiter &w) noexcept {
 }
 
 void WaitPoint::release_threads(ThreadWaiter::Why why) noexcept {
-  Lock lock(lock_);
+  HandingLock lock(lock_);
   while (ThreadWaiter *t = threads_.pop()) wake(*t, why);
 }
 
 void WaitPoint::adopt() noexcept {
-  Lock lock(lock_);
+  HandingLock lock(lock_);
   if (children_++ == 0) hold_too(*find_slot(index_of(parent)));
 }
 
 void WaitPoint::disown() noexcept {
   {
-    Lock lock(lock_);
+    HandingLock lock(lock_);
     if (--children_ != 0) return;
   }
   let_go(*find_slot(index_of(parent)));
@@ -113,9 +114,10 @@ torque_err WaitPoint::wait(pthread_mutex_t *mutex, uint64_t timeout_ns) noexcept
     }
   }
   if (w.why.load(std::memory_order_acquire) == ThreadWaiter::waits) {
-    Lock lock(lock_);
+    HandingLock lock(lock_);
     if (w.why.load(std::memory_order_relaxed) == ThreadWaiter::waits) threads_.unlink(w);
   }
+  tsan::takes(&w);  // from who has signalled
   const torque_err err = error_of(w);
   if (e && !err) signal();  // it was not waiting: for somebody else
   {
@@ -128,7 +130,7 @@ torque_err WaitPoint::wait(pthread_mutex_t *mutex, uint64_t timeout_ns) noexcept
 }
 
 torque_err WaitPoint::enlist(SourceWaiter &w) noexcept {
-  Lock lock(lock_);
+  HandingLock lock(lock_);
   if (ended_) return TORQUE_ERR_STALE;
   if (kept_ > 0) {
     give(w, std::exchange(kept_, 0));
@@ -141,7 +143,7 @@ torque_err WaitPoint::enlist(SourceWaiter &w) noexcept {
 }
 
 void WaitPoint::withdraw(SourceWaiter &w) noexcept {
-  Lock lock(lock_);
+  HandingLock lock(lock_);
   unlist(w);
   if (ended_) return;
   while (w.signals > 0) {
@@ -151,17 +153,17 @@ void WaitPoint::withdraw(SourceWaiter &w) noexcept {
 }
 
 uint64_t WaitPoint::take_signals(SourceWaiter &w) noexcept {
-  Lock lock(lock_);
+  HandingLock lock(lock_);
   return std::exchange(w.signals, 0);
 }
 
 void WaitPoint::put_back(SourceWaiter &w, uint64_t signals) noexcept {
-  Lock lock(lock_);
+  HandingLock lock(lock_);
   w.signals += signals;
 }
 
 void WaitPoint::wait_again(SourceWaiter &w) noexcept {
-  Lock lock(lock_);
+  HandingLock lock(lock_);
   if (w.in != SourceWaiter::In::busy || w.signals > 0) return;  // ended, or it will be called once more
   unlist(w);
   w.ticket = ++tickets_;
@@ -174,7 +176,7 @@ void WaitPoint::end(uint32_t reason) noexcept {
   for (;;) {
     uint64_t handle;
     {
-      Lock lock(lock_);
+      HandingLock lock(lock_);
       ended_ = true;
       while (ThreadWaiter *t = threads_.pop()) wake(*t, why);
       SourceWaiter *w = idle_.front() ? idle_.front() : busy_.front();

@@ -50,12 +50,12 @@ class WaitPoint {
   // The last one gives up that hold: nothing here is the caller's any more.
   void disown() noexcept;
   bool has_children() noexcept {
-    Lock lock(lock_);
+    HandingLock lock(lock_);
     return children_ != 0;
   }
 
   void signal() noexcept {
-    Lock lock(lock_);
+    HandingLock lock(lock_);
     signal_locked();
   }
   void broadcast() noexcept;

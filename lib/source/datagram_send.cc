@@ -234,7 +234,7 @@ int put_off(Port &p, Slot &s, uint64_t handle, const msghdr &m, const From *from
 // Too much waits already: whoever hears that will be told of room.
 bool refuse(Port &p) noexcept {
   if (p.waiting.load(std::memory_order_relaxed) < p.setup.limit) return false;
-  Lock lock(p.lock);
+  HandingLock lock(p.lock);
   if (p.backlog.bytes() < p.setup.limit) return false;
   p.refused = true;
   return true;
@@ -266,7 +266,7 @@ torque_err send_now(Slot &s, uint64_t handle, const msghdr &m, const From *from)
     }
   }
   if (refuse(p)) return TORQUE_ERR_SYSCALL + EAGAIN;
-  Lock lock(p.lock);
+  HandingLock lock(p.lock);
   const int e = put_off(p, s, handle, m, from, *m.msg_iov);
   if (e == ECANCELED) return TORQUE_ERR_STALE;
   if (e) return TORQUE_ERR_RESOURCE;
@@ -304,7 +304,7 @@ void send_gathered(torque_datagrams &b) noexcept {
   if (p.waiting.load(std::memory_order_acquire) == 0) sending.run();
   if (sending.stopped()) {
     uint64_t delayed = 0;
-    Lock lock(p.lock);
+    HandingLock lock(p.lock);
     sending.each_left([&](const msghdr &m, const From *from, const iovec &data) NO_THREAD_SAFETY_ANALYSIS {
       if (const int e = put_off(p, *b.slot, b.handle, m, from, data)) {
         b.turn->counters.add(Counter::datagrams_failed);
@@ -322,7 +322,7 @@ bool send_waiting(torque_datagrams &b) noexcept {
   Port &p = *b.port;
   for (int i = 0; i < kRounds; ++i) {
     {
-      Lock lock(p.lock);
+      HandingLock lock(p.lock);
       p.backlog.each([&](Backlog::Record &r) {
         return b.out.add(r.peer(), r.peer_len, r.has_from ? r.from() : nullptr, r.data(), r.size, p.train_max);
       });
@@ -330,7 +330,7 @@ bool send_waiting(torque_datagrams &b) noexcept {
     Sending sending(b);
     const uint32_t done = sending.run();
     b.out.clear();
-    Lock lock(p.lock);
+    HandingLock lock(p.lock);
     p.backlog.drop(done);
     p.waiting.store(p.backlog.bytes(), std::memory_order_release);
     if (p.refused && p.backlog.bytes() <= p.setup.limit / 2) {

@@ -15,6 +15,7 @@ torque_err Domain::open() noexcept {
 
 torque_err Domain::reopen() noexcept {
   torque_err err = queue_->reopen(true);
+  horizon.lose_mark();
   if (!err) err = timers.open(*queue_);
   poked_.store(false, std::memory_order_relaxed);  // that wake-up stayed with the parent
   if (!err && has_work()) poke();
@@ -35,6 +36,7 @@ void Domain::count(Counter c, uint64_t n) noexcept {
 void Domain::lock_for_fork() noexcept {
   slots.lock_for_fork().lock();
   timers.lock_for_fork().lock();
+  horizon.lock_for_fork().lock();
   postponed.lock.lock();
   left.lock.lock();
   posted.lock_for_fork().lock();
@@ -48,6 +50,7 @@ void Domain::unlock_after_fork() noexcept {
   posted.lock_for_fork().unlock();
   left.lock.unlock();
   postponed.lock.unlock();
+  horizon.lock_for_fork().unlock();
   timers.lock_for_fork().unlock();
   slots.lock_for_fork().unlock();
 }

@@ -8,6 +8,7 @@
 #include "queue/queue.hh"
 #include "source/batch_pool.hh"
 #include "source/calls.hh"
+#include "source/horizon.hh"
 #include "source/idle.hh"
 #include "source/posted.hh"
 #include "source/postponed.hh"
@@ -45,6 +46,7 @@ class Domain {
 
   SlotPool slots;
   Timers timers;
+  Horizon horizon;
   Postponed postponed;
   Postponed left;  // sources that have ended, to be finished by a worker or by who waits for them. After postponed's lock
   Calls calls;

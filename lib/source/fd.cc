@@ -72,6 +72,7 @@ torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
 }
 
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept {
+  tsan::gives(v.slot);
   if (word::state(v.word) == word::NEW) {
     v.slot->interest.store(interest, std::memory_order_relaxed);
     return TORQUE_ERR_NONE;
@@ -146,6 +147,7 @@ torque_err exorcise(Context &context) noexcept {
   if (const torque_err err = context.watches.prepare_to_start_over()) return err;
   table.lock_all();
   torque_err err = d.queue().reopen(false);
+  d.horizon.lose_mark();
   if (!err) {
     context.watches.start_over();
     d.slots.each([&](uint64_t handle) {

@@ -62,7 +62,9 @@ bool run_idle(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
 uint32_t run_idle_sources(Turn &t) noexcept {
   IdleList &list = t.domain.idle;
   uint32_t ran = 0;
-  for (uint32_t left = list.length(); left > 0 && !halted(t); --left) {
+  Share share(kIdleARound, 0, 0);
+  bool more = true;
+  for (uint32_t left = list.length(); left > 0 && more && !halted(t); more = --left == 0 || share.more()) {
     const uint64_t handle = list.take();
     if (!handle) break;
     if (deliver_if_armed(t, handle)) {

@@ -6,6 +6,7 @@
 #include <atomic>
 
 #include "base/mutex.hh"
+#include "base/tsan.hh"
 #include "base/vec.hh"
 #include "libtorque/post.h"
 
@@ -24,6 +25,7 @@ class Posted {
   torque_err put(torque_post_fn *fn, void *arg, bool *ret_poke) noexcept {
     Lock lock(lock_);
     if (closed_) return TORQUE_ERR_STOPPED;
+    tsan::gives(this);
     if (!waiting_.push({fn, arg})) return TORQUE_ERR_RESOURCE;
     length_.fetch_add(1, std::memory_order_seq_cst);  // before the poster looks for sleepers: see Domain::poke()
     *ret_poke = !busy_.load(std::memory_order_relaxed);
@@ -57,7 +59,10 @@ class Posted {
       const Item item = batch_[at_++];
       length_.fetch_sub(1, std::memory_order_relaxed);
       ++ran;
-      if (!run(item)) break;
+      tsan::takes(this);
+      const bool more = run(item);
+      tsan::gives(this);
+      if (!more) break;
     }
     if (serial != serial_) return ran;
     Lock lock(lock_);
@@ -74,7 +79,7 @@ class Posted {
     Lock lock(lock_);
     closed_ = true;
   }
-  uint32_t length() const noexcept { return length_.load(std::memory_order_seq_cst); }
+  uint64_t length() const noexcept { return length_.load(std::memory_order_seq_cst); }
   // Is there something for a worker that has nothing else to do? Not while another runs a batch: that one looks again.
   bool ready() const noexcept { return length() != 0 && !busy_.load(std::memory_order_seq_cst); }
   Mutex &lock_for_fork() noexcept { return lock_; }
@@ -82,7 +87,7 @@ class Posted {
  private:
   static constexpr size_t kKeep = 4096;  // items; a larger array goes back to the allocator after a peak
 
-  std::atomic<uint32_t> length_{0};
+  std::atomic<uint64_t> length_{0};
   std::atomic<bool> busy_{false};  // written under lock_
 
   // The worker that set busy_.

@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include "base/tsan.hh"
 #include "source/strand.hh"
 #include "source/waiters.hh"
 #include "stats/probes.hh"
@@ -54,7 +55,16 @@ constexpr Run kRun[] = {  // by Kind
     run_inodes,   nullptr,      run_waiter, run_network, run_idle,
 };
 
+[[gnu::noinline, gnu::cold]] bool exchange_told(Slot &s, uint64_t &w, uint64_t next) noexcept {
+  tsan::gives(&s);
+  const bool ok = s.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire);
+  tsan::takes(&s);
+  return ok;
+}
+
+// Each transition of a source hands over what its thread has done, and takes what those before have.
 bool exchange(Slot &s, uint64_t &w, uint64_t next) noexcept {
+  if (tsan::present()) return exchange_told(s, w, next);
   return s.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire);
 }
 
@@ -113,6 +123,7 @@ void finish(Slot &s, uint64_t w) noexcept {
   take_apart(s, w);
   const Visit visit;  // the context may be freed once it has its slots back, but not before this is over
   Domain &d = *s.domain.get();
+  tsan::gives(&s);
   const uint64_t last = s.word.exchange(make(next_generation(generation(w)), FREE), std::memory_order_acq_rel);
   d.context.one_fewer(d);
   const uint32_t index = s.index;
@@ -143,7 +154,7 @@ void wait_for_end(uint32_t index, uint32_t gen) noexcept {
     {
       const Visit visit;
       uint64_t w = word_of();
-      if (!ending(w, gen)) return;
+      if (!ending(w, gen)) return tsan::takes(find_slot(index));
       Slot &s = *find_slot(index);
       if ((w & LEFT) && take_left(s, gen)) return drop(s);
       if (!(w & WAITER) && !exchange(s, w, w | WAITER)) continue;
@@ -413,8 +424,11 @@ torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
 }
 
 void drop(Slot &s) noexcept {
+  tsan::gives(&s);
   const uint64_t w = s.word.fetch_sub(kRunningOne, std::memory_order_acq_rel) - kRunningOne;
-  if (state(w) == RETIRED && running(w) == 0) finish(s, w);
+  if (state(w) != RETIRED || running(w) != 0) return;
+  tsan::takes(&s);
+  finish(s, w);
 }
 
 // The last holder leaves the source on a list that holds it; the domain's workers, or who waits for its end, take it.
@@ -611,31 +625,53 @@ void finish_orphans(Context &context) noexcept {
   }
 }
 
-uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept {
-  Timers &timers = t.domain.timers;
-  const bool only_worker = t.domain.workers == 1;
-  if (told) timers.note_told();
-  if ((!told && !timers.maybe_due(now)) || !timers.claim(only_worker)) return 0;
-  const uint64_t wall = wall_too && timers.take_look_at_wall() ? realtime_ns() : 0;
+namespace {
+
+// Does anything of another kind wait for these timers? What comes later waits for their share.
+bool others_wait(Domain &d) noexcept {
+  return d.posted.length() != 0 || d.postponed.length() != 0 || d.left.length() != 0 || d.queue().any();
+}
+
+// Those that have sprung up together fire together, unless somebody waits. Answers how many fired.
+uint64_t fire_some(Turn &t, Timers &timers, uint64_t monotonic, uint64_t wall, Share &share, bool *more) noexcept {
   uint64_t fired = 0;
-  // Callbacks may set timers into the past for ever; each round serves as many as there were.
-  for (size_t left = timers.armed(); left > 0 && !halted(t); --left) {
+  // Callbacks may set timers anew for ever; each round serves as many as there were.
+  for (size_t left = timers.armed(); left > 0 && *more && !halted(t); --left) {
     uint32_t gen;
     bool retry;
-    Slot *s = timers.pop(now, wall, &gen, &retry);
+    Slot *s = timers.pop(monotonic, wall, &gen, &retry);
     if (!s) break;
     const uint32_t events = kTimerEvent | (retry ? uint32_t{TORQUE_ERROR} : 0u);
     if (s->domain.look() == &t.domain) deliver(t, handle_of(gen, s->index), events);
     else (void)activate(handle_of(gen, s->index), events);  // it was placed in another domain
     ++fired;
+    if (left == 1 || share.more()) continue;
+    if (others_wait(t.domain)) *more = false;
+    else share.renew();
   }
+  return fired;
+}
+
+}  // namespace
+
+bool fire_timers(Turn &t, const DueTimers &due) noexcept {
+  Timers &timers = t.domain.timers;
+  const bool only_worker = t.domain.workers == 1;
+  if ((!due.told && !timers.maybe_due(due.by)) || !timers.claim(only_worker)) return false;
+  const uint64_t wall = due.by && timers.take_look_at_wall() ? realtime_ns() - (due.now - due.by) : 0;
+  Share share(kTimersARound, t.began, due.now);
+  bool more = true;
+  uint64_t fired = wall && due.wall_first ? fire_some(t, timers, 0, wall, share, &more) : 0;
+  fired += fire_some(t, timers, due.by, 0, share, &more);
+  if (wall && !due.wall_first) fired += fire_some(t, timers, 0, wall, share, &more);
   timers.give_up_claim(wall != 0);
   t.counters.add(Counter::timers, fired);
-  return fired;
+  return !more;
 }
 
 uint64_t run_posted(Turn &t) noexcept {
   if (halted(t)) return 0;
+  Share share(kPostsARound, t.began, 0);
   const uint64_t n = t.domain.posted.run_batch(t.domain.workers == 1, [&](const Posted::Item &item) {
     const uint64_t outer_source = std::exchange(t.current, 0);
     const uint64_t begin = t.timing ? monotonic_ns() : 0;
@@ -646,7 +682,7 @@ uint64_t run_posted(Turn &t) noexcept {
     }
     if (t.timing) t.timing->callback.add(monotonic_ns() - begin);
     t.current = outer_source;
-    return !halted(t);
+    return (t.domain.posted.length() == 0 || share.more()) && !halted(t);
   });
   t.counters.add(Counter::posted, n);
   t.counters.add(Counter::callbacks, n);

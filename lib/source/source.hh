@@ -12,6 +12,7 @@
 
 #include "base/visit.hh"
 #include "source/context.hh"
+#include "source/share.hh"
 #include "source/turn.hh"
 
 namespace torque {
@@ -78,7 +79,7 @@ torque_err activate(uint64_t handle, uint32_t events) noexcept;
 void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept;
 // An exclusive source that is not held, without an event. False: it is, or has ended.
 bool deliver_if_armed(Turn &t, uint64_t handle) noexcept;
-// Each idle source of the domain once. Answers how many.
+// Each idle source of the domain once, as far as a round's share goes. Answers how many.
 uint32_t run_idle_sources(Turn &t) noexcept;
 // Finishes at most limit of those that were left to the domain's workers. Answers how many.
 uint32_t finish_left(Domain &d, uint32_t limit) noexcept;
@@ -86,9 +87,14 @@ uint32_t finish_left(Domain &d, uint32_t limit) noexcept;
 void finish_orphans(Context &context) noexcept;
 // At most limit sources of the postponed list. Answers how many.
 uint32_t run_postponed(Turn &t, uint32_t limit) noexcept;
-// Those due by now; wall_too: also those of the wall clock. told: the timer descriptor has fired, and must be set anew
-// even when nothing is due (what it was set for may have been cancelled).
-uint64_t fire_timers(Turn &t, uint64_t now, bool wall_too, bool told) noexcept;
+struct DueTimers {
+  uint64_t by;      // monotonic ns; those due later wait
+  uint64_t now;     // what the clock says
+  bool told;        // the timer descriptor has fired, and must be set anew even when nothing is due
+  bool wall_first;  // before those of the monotonic clock
+};
+// As far as a round's share goes, where something else waits. True: it is used up.
+bool fire_timers(Turn &t, const DueTimers &due) noexcept;
 uint64_t run_posted(Turn &t) noexcept;
 // Runs the callback of a source that this thread holds, until nothing is left or it is postponed, and gives it up.
 void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept;

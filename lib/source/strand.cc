@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "source/strand.hh"
 
+#include "base/tsan.hh"
 #include "source/source.hh"
 
 namespace torque {
@@ -53,6 +54,7 @@ torque_err Strand::post(torque_post_fn *fn, void *arg) noexcept {
   if (!node) return TORQUE_ERR_RESOURCE;
   *node = {fn, arg, nullptr};
   bool run_it;
+  tsan::gives(this);
   {
     Lock lock(lock_);
     if (closed_) {
@@ -80,9 +82,11 @@ bool Strand::enter(Slot &s, uint32_t events) noexcept {
 void Strand::serve_first(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   ref();  // the source may end, and with it the last other reference
   Strand *outer = std::exchange(t.strand, this);
+  tsan::takes(this);
   serve_held(t, s, handle, events);
+  tsan::gives(this);
   t.strand = outer;
-  if (serve_queue(t, kBatch)) (void)activate(runner_, TORQUE_TRIGGER);
+  if (serve_queue(t, t.strand_work < kStrandsARound ? kBatch : 0)) (void)activate(runner_, TORQUE_TRIGGER);
   unref();
 }
 
@@ -133,11 +137,12 @@ void Strand::run(Turn &t, Posted *p) noexcept {
 bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
   Strand *outer = std::exchange(t.strand, this);
   bool more = true;
-  for (uint32_t i = 0; i < limit && !halted(t); ++i) {
+  for (uint32_t i = 0; i < limit && !halted(t); ++i, ++t.strand_work) {
     Slot *s;
     Posted *p;
     uint32_t events;
     take(&s, &events, &p);
+    tsan::takes(this);
     if (p) {
       run(t, p);
     } else if (s) {
@@ -146,6 +151,7 @@ bool Strand::serve_queue(Turn &t, uint32_t limit) noexcept {
       more = false;
       break;
     }
+    tsan::gives(this);
   }
   t.strand = outer;
   return more;
@@ -159,12 +165,15 @@ void Strand::close(Turn &t) noexcept {
     return take_posted();
   };
   Strand *outer = std::exchange(t.strand, this);
-  while (Posted *p = next()) run(t, p);
+  while (Posted *p = next()) {
+    tsan::takes(this);
+    run(t, p);
+  }
   t.strand = outer;
 }
 
 bool run_strand(Turn &t, Slot &s, uint64_t, uint32_t) noexcept {
-  return static_cast<Strand *>(ends(s).extra)->serve_queue(t, kBatch);
+  return static_cast<Strand *>(ends(s).extra)->serve_queue(t, t.strand_work < kStrandsARound ? kBatch : 1);
 }
 
 }  // namespace torque

@@ -2,6 +2,7 @@
 // Timer sources.
 #include "libtorque/timer.h"
 
+#include "base/tsan.hh"
 #include "source/source.hh"
 
 namespace torque {
@@ -17,6 +18,7 @@ torque_err set_any(uint64_t handle, uint64_t when, uint64_t period, uint32_t fla
   if (const torque_err err = v.domain->context.ensure_started()) return err;
   if (!(flags & TORQUE_TIMER_ABSOLUTE)) when = add_ns(v.traits & kWall ? realtime_ns() : monotonic_ns(), when);
   const bool removes = flags & TORQUE_TIMER_REMOVE;
+  tsan::gives(v.slot);
   arm_word(*v.slot, generation_of(handle));
   bool wake;
   const torque_err err = timers_of(*v.slot).set(*v.slot, generation_of(handle), when, period, removes, &wake);
@@ -35,6 +37,7 @@ torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t f
   const uint64_t at = flags & TORQUE_TIMER_ABSOLUTE ? when : add_ns(monotonic_ns(), when);
   torque_err err;
   bool wake;
+  tsan::gives(first + (index & (kChunkSlots - 1)));
   if (!d.timers.set_plain(colds_of(first)[index & (kChunkSlots - 1)], index, generation_of(handle), at,
                           flags & TORQUE_TIMER_REMOVE, &err, &wake)) {
     return set_any(handle, when, period, flags);

@@ -34,11 +34,12 @@ struct Turn {
   Beat *beat;              // null: nobody watches
   int32_t worker;
   Turn *outer;             // the turn this one is nested in, of whatever context
-  const std::atomic<uint32_t> *breaks = nullptr;  // driven: torque_break() calls that nobody has taken yet
+  const std::atomic<uint64_t> *breaks = nullptr;  // driven: torque_break() calls that nobody has taken yet
   uint64_t began = 0;      // monotonic ns at which events were in hand
   uint64_t current = 0;    // handle of the source whose callback runs, 0: none
   Strand *strand = nullptr;  // in which it runs
   torque_datagrams *batch = nullptr;  // what it is told, when its source is a datagram socket
+  uint32_t strand_work = 0;  // of this round: see kStrandsARound
   bool postpone = false;   // torque_postpone() was called in it
   bool spread = false;     // sources made by the callback under way go to other domains by default
 };

@@ -16,7 +16,7 @@ namespace {
 
 // False: another was first, or it waits for none.
 bool take_waiting(Stream &s) noexcept {
-  Lock lock(s.lock);
+  HandingLock lock(s.lock);
   const bool waits = s.asked & kAskAwait;
   s.ask(s.asked & ~uint32_t{kAskAwait});
   return waits;
@@ -26,7 +26,7 @@ bool take_waiting(Stream &s) noexcept {
 
 void await_connection(Slot &slot) noexcept {
   Stream &s = stream_of(slot);
-  Lock lock(s.lock);
+  HandingLock lock(s.lock);
   s.ask(s.asked | kAskAwait);
 }
 

@@ -26,7 +26,7 @@ Piece *first_call(const Pieces &mail) noexcept {
 // Back into the box, before what has come since.
 void put_back(Hold &h, Pieces &mail, uint32_t asked) noexcept {
   Stream &s = h.s;
-  Lock lock(s.lock);
+  HandingLock lock(s.lock);
   if (Piece *later = first_call(s.mail)) later->offset = then(asked, static_cast<uint32_t>(later->offset));
   else s.ask(then(asked, s.asked));
   s.ask(s.asked | kAskCall);
@@ -39,7 +39,7 @@ void enqueue_written(Hold &h) noexcept {
   Stream &s = h.s;
   Pieces written;
   {
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     Pieces all = std::exchange(s.mail, {});
     while (Piece *p = all.pop()) (p->kind == Piece::Kind::call ? s.mail : written).push(*p);
   }
@@ -84,7 +84,7 @@ void ask_own(Hold &h, uint32_t what, uint32_t undoes) noexcept {
   Stream &s = h.s;
   bool calls;
   {
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     if (what & kAskEnd) s.ended.store(true, std::memory_order_relaxed);
     if (!h.is(kCalled)) s.ask(s.asked & ~undoes);
     calls = h.is(kCalled) || (s.asked & kAskCall);
@@ -108,7 +108,7 @@ torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept {
     p->release = reinterpret_cast<void (*)(void *)>(reinterpret_cast<Callback>(fn));
     p->release_arg = arg;
     Stream &s = stream_of(*v.slot);
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     p->offset = s.asked & ~kAskCall;
     s.ask(kAskCall);
     s.mail.push(*p);

@@ -11,6 +11,7 @@ namespace torque {
 namespace {
 
 constexpr size_t kGrowthMin = 512;
+constexpr size_t kReadCost = 1024;  // a read takes so much of the turn's budget at least: many small ones are a turn, too
 
 // Room for as much again behind what is kept, or a new piece that has it.
 bool make_room(Hold &h, Piece **kept, size_t more) noexcept {
@@ -75,7 +76,7 @@ bool is_untold(Stream &s) noexcept {
 
 // By somebody who will say so. Its own output holds up no stream whose input goes elsewhere.
 bool is_held_up(const Hold &h) noexcept {
-  return h.is(kPaused | kAgain | kBlocked) || (h.is(kCongested) && !is_piped(h.s));
+  return h.is(kPaused | kAgain) || is_blocked(h.s) || (h.is(kCongested) && !is_piped(h.s));
 }
 
 bool is_spliced(const Hold &h) noexcept {
@@ -304,7 +305,7 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
     const auto got = static_cast<size_t>(n);
     h.turn.counters.add(Counter::bytes_in, got);
     note_in(h);
-    *budget -= std::min(*budget, got);
+    *budget -= std::min(*budget, std::max(got, kReadCost));
     if (got < asked && h.is(kShortIsAll) && !h.is(kHangup)) h.clear(kReadable);
     const bool more = arrived(h, got);
     if (h.over()) return true;

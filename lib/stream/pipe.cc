@@ -38,14 +38,15 @@ void lose(Flow &f, torque_err err) noexcept {
 }
 
 void free_side(Stream &s, uint32_t side) noexcept {
-  Lock lock(s.lock);
+  HandingLock lock(s.lock);
   s.piped = static_cast<uint8_t>(s.piped & ~side);
 }
 
 void detach_source(Hold &h) noexcept {
   Flow *f = std::exchange(h.s.extras->source, nullptr);
   free_side(h.s, kPipedFrom);
-  h.clear(kBlocked | kFull);
+  h.s.extras->blocked = false;
+  h.clear(kFull);
   h.set(kRetell);
   f->pipe->unref();
 }
@@ -101,10 +102,10 @@ bool has_room(Flow &f) noexcept {
 
 // Until the sink wakes it. It may have made room before it could know.
 void wait_for_room(Hold &h, Flow &f) noexcept {
-  h.set(kBlocked);
+  h.s.extras->blocked = true;
   f.waiting.exchange(true, std::memory_order_seq_cst);
   const bool room = f.spliced.load(std::memory_order_relaxed) ? f.filled() == 0 : has_room(f);
-  if (room && f.waiting.exchange(false, std::memory_order_seq_cst)) h.clear(kBlocked);
+  if (room && f.waiting.exchange(false, std::memory_order_seq_cst)) h.s.extras->blocked = false;
 }
 
 void make_kernel_pipe(Flow &f) noexcept {
@@ -131,8 +132,16 @@ void attach_source(Hold &h, Flow &f) noexcept {
   f.pipe->ref();
   x->source = &f;
   if (f.plain.load(std::memory_order_relaxed) && is_plain(h)) make_kernel_pipe(f);
-  h.clear(kBlocked | kFull);
+  x->blocked = false;
+  h.clear(kFull);
   h.set(kRetell);
+}
+
+Hold hold_of(uint64_t handle) noexcept { return {*current_turn(), stream_of(*find_slot(index_of(handle))), handle}; }
+
+// Nothing is told to the program any more from now on. (Without memory it is until the stream is attached, which ends it.)
+void block(Hold h) noexcept {
+  if (Extras *x = extras_of(h)) x->blocked = true;
 }
 
 // The stream was gone when it was to be attached.
@@ -140,8 +149,6 @@ void never_attached(Pipe &p, int side) noexcept {
   doom(p.flow[side], Fate::close, 0);
   lose(p.flow[1 - side], 0);
 }
-
-Hold hold_of(uint64_t handle) noexcept { return {*current_turn(), stream_of(*find_slot(index_of(handle))), handle}; }
 
 extern "C" {
 
@@ -156,10 +163,9 @@ static void attach_a_source(torque_source a, torque_err err, void *arg) {
   p.unref();
 }
 
-// Nothing is told to the program any more from now on.
 static void block_b(torque_source b, torque_err err, void *arg) {
   auto &p = *static_cast<Pipe *>(arg);
-  if (!err && !p.attached_b) hold_of(b).set(kBlocked);
+  if (!err && !p.attached_b) block(hold_of(b));
   p.unref();
 }
 
@@ -183,7 +189,7 @@ static void attach_a_sink(torque_source a, torque_err err, void *arg) {
   } else {
     Hold h = hold_of(a);
     if (!p.is(TORQUE_PIPE_ONE_WAY)) attach_sink(h, p.flow[1]);
-    h.set(kBlocked);
+    block(h);
   }
   if (call_stream(p.flow[0].to, attach_b, &p)) attach_b(p.flow[0].to, TORQUE_ERR_STALE, &p);
 }
@@ -227,17 +233,17 @@ torque_err take_sides(const Seen &v, uint32_t sides) noexcept {
   if (v.kind != Kind::stream) return TORQUE_ERR_KIND;
   if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
   Stream &s = stream_of(*v.slot);
-  Lock lock(s.lock);
+  HandingLock lock(s.lock);
   if (s.piped & sides) return TORQUE_ERR_STATE;
   s.piped = static_cast<uint8_t>(s.piped | sides);
   return TORQUE_ERR_NONE;
 }
 
 // In a callback of a stream it begins there at once; else with its next turn.
-void block(Pipe &p, bool both) noexcept {
+void block_both(Pipe &p, bool both) noexcept {
   Turn *t = current_turn();
   const uint64_t current = t ? t->current : 0;
-  if (current == p.flow[0].from || (both && current == p.flow[0].to)) hold_of(current).set(kBlocked);
+  if (current == p.flow[0].from || (both && current == p.flow[0].to)) block(hold_of(current));
   if (!both || current == p.flow[0].to) return;
   p.ref();
   if (call_stream(p.flow[0].to, block_b, &p)) p.unref();  // it has ended, or what comes before it is attached is told
@@ -252,7 +258,7 @@ torque_err join_held(const Seen &a, const Seen &b, Pipe *p, uint64_t handle_a) n
   p->ref();  // for here
   if (!err) err = call_stream(handle_a, attach_a_sink, p);
   if (!err) {
-    block(*p, both);
+    block_both(*p, both);
     p->unref();
     return TORQUE_ERR_NONE;
   }
@@ -270,7 +276,7 @@ void apply(Hold &h, Flow &f, Fate fate) noexcept {
     case Fate::none: return;
   }
   {
-    Lock lock(h.s.lock);
+    HandingLock lock(h.s.lock);
     h.s.ended.store(true, std::memory_order_relaxed);
   }
   const torque_err err = f.err.load(std::memory_order_relaxed);
@@ -303,7 +309,7 @@ void splice_out(Hold &h, Flow &f, size_t *budget) noexcept {
 
 // Something that was handed over before has not been looked at.
 bool has_mail(Stream &s) noexcept {
-  Lock lock(s.lock);
+  HandingLock lock(s.lock);
   return !s.mail.empty();
 }
 
@@ -350,7 +356,7 @@ torque_err part_stream(uint64_t handle) noexcept {
   torque_err err = v.kind == Kind::stream ? TORQUE_ERR_NONE : TORQUE_ERR_KIND;
   if (!err) {
     Stream &s = stream_of(*v.slot);
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     if (!s.piped) err = TORQUE_ERR_STATE;
   }
   let_go(*v.slot);
@@ -365,13 +371,13 @@ void begin_pipes(Hold &h) noexcept {
   if (!x.source) return;
   Flow &f = *x.source;
   if (!f.lost.load(std::memory_order_acquire)) {
-    if (h.is(kBlocked) && !f.waiting.load(std::memory_order_seq_cst)) {
-      h.clear(kBlocked);
+    if (x.blocked && !f.waiting.load(std::memory_order_seq_cst)) {
+      x.blocked = false;
       h.set(kRetell);
     }
     return;
   }
-  h.clear(kBlocked);  // what still comes goes nowhere
+  x.blocked = false;  // what still comes goes nowhere
   if (f.pipe->is(TORQUE_PIPE_KEEP_OPEN)) return detach_source(h);
   if (!f.pipe->is(TORQUE_PIPE_ONE_WAY)) return;  // the other way tells how it ends
   const torque_err err = f.err.load(std::memory_order_relaxed);

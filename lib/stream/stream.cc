@@ -153,7 +153,7 @@ void read_mail(Hold &h) noexcept {
   Pieces mail;
   uint32_t asked;
   {
-    Lock lock(h.s.lock);
+    HandingLock lock(h.s.lock);
     mail = std::exchange(h.s.mail, {});
     asked = std::exchange(h.s.asked, uint16_t{0});
   }
@@ -261,7 +261,7 @@ torque_err start_stream(Context &context, Slot &slot, uint64_t handle) noexcept 
   // A new connection tells by itself that it takes bytes, or that it has failed; the rest must be called once.
   bool call = !(before & (kFresh | kConnecting)) || s.error || connect;
   {
-    Lock lock(s.lock);
+    HandingLock lock(s.lock);
     call = call || s.asked || !s.mail.empty();
   }
   // From here on it has started and its end is told; it belongs to who holds it as soon as the kernel knows it.

@@ -53,7 +53,6 @@ enum : uint32_t {
   kHangupTold = 1u << 27,
   kCalled = 1u << 28,   // a function from the mailbox runs: what was asked for after it has not happened yet
   kAgain = 1u << 29,    // data has postponed: no more is told in this turn, and what is kept is told again in the next
-  kBlocked = 1u << 31,  // nothing is told: the stream that it is piped to has no room, or is about to be that
   kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes
   kWaits = kFresh,        // of one that connects: for room in the peer's backlog, to call connect(2) again (api/attempt.hh)
 };
@@ -213,6 +212,8 @@ size_t call_data(Hold &h, const char *data, size_t length) noexcept;
 // ---- Portions: expect.cc ----
 // Null: no memory.
 Extras *extras_of(Hold &h) noexcept;
+// Nothing is told: the stream that it is piped to has no room, or it is about to be piped.
+inline bool is_blocked(const Stream &s) noexcept { return s.extras && s.extras->blocked; }
 inline bool is_piped(const Stream &s) noexcept { return s.extras && s.extras->source; }
 inline bool is_expecting(const Stream &s) noexcept {
   return s.extras && s.extras->expect.what != Expect::What::any && !s.extras->source;

@@ -454,6 +454,7 @@ class Wheel {
 
   [[nodiscard, gnu::noinline]] bool reserve() noexcept {
     size_t n = entries_ + Chunk::kRoom;
+    if (n > UINT32_MAX) return false;  // a bucket counts to that
     if (!pool_.reserve(Buckets::room_for(n)) && !pool_.reserve(Buckets::room_for(n = entries_ + 1))) return false;
     reserved_ = n;
     return true;

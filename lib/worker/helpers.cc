@@ -162,6 +162,7 @@ void Helpers::run(Helper &h) noexcept {
       j->where = Job::Where::running;
       working_ += work;
       lock_.unlock();
+      tsan::takes(find_slot(index_of(j->handle)));
       j->work(*j);
       lock_.lock();
       working_ -= work;

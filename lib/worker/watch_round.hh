@@ -10,7 +10,7 @@ namespace torque {
 
 // The context stays announced as asleep but while its sources are served: whoever brings work wakes it, at most once too
 // often.
-[[gnu::always_inline]] inline uint64_t Worker::watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeout_ns) noexcept {
+[[gnu::always_inline]] inline uint64_t Worker::watch_round(const std::atomic<uint64_t> *breaks, uint64_t timeout_ns) noexcept {
   Watches &w = context_.watches;
   Queue &queue = domain.queue();
   Ready own[kNestedEvents];

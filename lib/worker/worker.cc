@@ -70,24 +70,28 @@ uint32_t Worker::wait(Turn &t, Ready *events, uint32_t max, uint64_t timeout_ns)
   return block(events, max, timeout_ns);
 }
 
-// A timeout is judged when every descriptor that was ready before it has been served. After a retrieval that was not
-// full that is so for all; while retrievals are full it is so, the kernel's list being first in first out, for those due
-// when as many events ago as there are sources.
-uint64_t Worker::timers_due_by(uint32_t asked, uint32_t n, bool *ret_all) noexcept {
+// A timeout is judged when every descriptor that was ready before it has been retrieved. After a retrieval that was not
+// full that is so for all; while retrievals are full, for those due by the domain's horizon. (One full retrieval is common
+// where windows are small, so that it takes two for the horizon to be looked for.)
+void Worker::judge_timers(Turn &t, bool told, uint32_t asked, uint32_t n) noexcept {
+  const bool full = n >= asked;
+  const bool were_behind = std::exchange(behind_, false);
+  unfired_ = false;
+  if (told) domain.timers.note_told();
+  if (!told && !domain.timers.any()) return;
   const uint64_t now = monotonic_ns();
-  *ret_all = n < asked;
-  if (*ret_all) {
-    owed_ = 0;
-    return now;
+  uint64_t due_by = now;
+  if (full) {
+    if (were_behind && domain.timers.maybe_due(now)) domain.horizon.approach(domain.queue(), now, n);
+    due_by = domain.horizon.passed();
   }
-  if (owed_ > n) {
-    owed_ -= n;
-    return 0;
-  }
-  const uint64_t due_by = owed_ ? horizon_ : 0;
-  horizon_ = now;
-  owed_ = static_cast<uint64_t>(std::max<int64_t>(domain.load.load(std::memory_order_relaxed), 1));
-  return due_by;
+  unfired_ = fire_timers(t, {.by = due_by, .now = now, .told = told, .wall_first = wall_first_});
+  wall_first_ = unfired_ && !wall_first_;
+  behind_ = full || unfired_;
+}
+
+void Worker::run_finalizers(const Turn &t) noexcept {
+  if (const uint32_t n = domain.left.length(); n && !halted(t)) finish_left(domain, std::min(n, kFinalizersARound));
 }
 
 // An edge is told once: what a broken round leaves goes to the next one. (A level is told again by itself.)
@@ -108,11 +112,12 @@ void Worker::make_queue_anew() noexcept {
   if (exorcise(context_)) context_.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be made anew");
 }
 
-// Answers whether the timer descriptor has fired.
+// What is the worker's own. Answers whether the timer descriptor has fired.
 bool Worker::note_wakes(const Ready *events, uint32_t n) noexcept {
   bool timer_told = false;
   for (uint32_t i = 0; i < n; ++i) {
     if (events[i].handle == Queue::kWakeHandle) domain.poke_taken();
+    if (events[i].handle == Queue::kMarkHandle) domain.horizon.mark_came();
     timer_told |= events[i].handle == Queue::kTimerHandle;
   }
   return timer_told;
@@ -131,8 +136,9 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   window_.got(asked, n);
   counters.add(Counter::rounds);
   if (n == asked) counters.add(Counter::full_windows);
-  t.began = t.timing ? monotonic_ns() : 0;
-  const uint32_t waiting = domain.postponed.length();  // what is put off from here on waits for the next round
+  t.began = t.timing || unfired_ || domain.posted.length() ? monotonic_ns() : 0;
+  t.strand_work = 0;
+  const uint32_t waiting = std::min(domain.postponed.length(), kPostponedARound);  // what comes from here on: next round
   TORQUE_PROBE2(round, number, n);
 
   const bool timer_told = note_wakes(events, n);  // before any callback: from here on others must be woken again
@@ -141,7 +147,7 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   uint32_t delivered = 0;
   const uint64_t stale = counters.get(static_cast<uint32_t>(Counter::stale));
   for (uint32_t i = 0; i < n; ++i) {
-    if (events[i].handle <= Queue::kTimerHandle) continue;
+    if (events[i].handle <= Queue::kOwnHandles) continue;
     ++delivered;
     if (!halted(t)) deliver(t, events[i].handle, events[i].events);
     else keep(events[i].handle, events[i].events);
@@ -149,29 +155,23 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   counters.add(Counter::events, delivered);
   if (context_.options.driven) look_for_ghosts(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
   if (waiting) run_postponed(t, waiting);
-  behind_ = false;
-  if (timer_told || domain.timers.any()) {
-    bool all;
-    const uint64_t due_by = timers_due_by(asked, n, &all);
-    fire_timers(t, due_by, all, timer_told);
-    behind_ = !all;
-  }
+  judge_timers(t, timer_told, asked, n);
   run_posted(t);
-  if (domain.left.length() && !halted(t)) finish_left(domain, domain.left.length());
+  run_finalizers(t);
   const bool quiet = n == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
   if (quiet && domain.idle.length()) run_idle_sources(t);
-  if (siblings_idle() && domain.postponed.length() > 1) domain.poke();
+  if (siblings_idle() && (domain.postponed.length() > 1 || (n != 0 && domain.posted.ready()))) domain.poke();
 
   --depth_;
   return counters.get(static_cast<uint32_t>(Counter::callbacks)) - before;
 }
 
 // What came for the context itself: sources, timers, posted work. (Few, where the program watches descriptors itself.)
-uint64_t Worker::serve_sources(const std::atomic<uint32_t> *breaks, const Ready *events, uint32_t n) noexcept {
+uint64_t Worker::serve_sources(const std::atomic<uint64_t> *breaks, const Ready *events, uint32_t n) noexcept {
   const Pool::Apart apart(pool_, depth_ > 1);
   Turn t = turn();
   t.breaks = breaks;
-  t.began = t.timing ? monotonic_ns() : 0;
+  t.began = t.timing || unfired_ || domain.posted.length() ? monotonic_ns() : 0;
   Turn *outer = set_current_turn(&t);
   const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
   domain.woke_up();
@@ -179,7 +179,7 @@ uint64_t Worker::serve_sources(const std::atomic<uint32_t> *breaks, const Ready 
   const uint64_t stale = counters.get(static_cast<uint32_t>(Counter::stale));
   uint32_t delivered = 0;
   for (uint32_t i = 0; i < n; ++i) {
-    if (events[i].handle <= Queue::kTimerHandle || events[i].handle & Watches::kMark) continue;
+    if (events[i].handle <= Queue::kOwnHandles || events[i].handle & Watches::kMark) continue;
     ++delivered;
     if (!halted(t)) deliver(t, events[i].handle, events[i].events);
     else keep(events[i].handle, events[i].events);
@@ -187,10 +187,10 @@ uint64_t Worker::serve_sources(const std::atomic<uint32_t> *breaks, const Ready 
   counters.add(Counter::events, delivered);
   look_for_ghosts(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
   // Those that the deliveries have made ready as well: a signal is told in the pass that brought it.
-  if (const uint32_t ready = domain.postponed.length()) run_postponed(t, ready);
-  if (timer_told || domain.timers.any()) fire_timers(t, monotonic_ns(), true, timer_told);
+  if (const uint32_t ready = domain.postponed.length()) run_postponed(t, std::min(ready, kPostponedARound));
+  judge_timers(t, timer_told, 1, 0);
   run_posted(t);
-  if (domain.left.length() && !halted(t)) finish_left(domain, domain.left.length());
+  run_finalizers(t);
   const bool quiet = n == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
   if (quiet && domain.idle.length()) run_idle_sources(t);
   domain.fall_asleep();

@@ -43,7 +43,7 @@ class Worker {
             .worker = static_cast<int32_t>(number), .outer = current_turn()};
   }
   // The same for a context with watches: one wait, then all that it brought. (watch_round.hh)
-  uint64_t watch_round(const std::atomic<uint32_t> *breaks, uint64_t timeout_ns) noexcept;
+  uint64_t watch_round(const std::atomic<uint64_t> *breaks, uint64_t timeout_ns) noexcept;
   // In a forked child, of a driven context: the thread that ran it does not exist here.
   void abandoned() noexcept {
     depth_ = 0;
@@ -59,8 +59,9 @@ class Worker {
   uint32_t block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
   uint64_t until_deadline(uint64_t timeout_ns) noexcept;
   void make_queue_anew() noexcept;
-  uint64_t timers_due_by(uint32_t asked, uint32_t n, bool *ret_all) noexcept;
-  uint64_t serve_sources(const std::atomic<uint32_t> *breaks, const Ready *events, uint32_t n) noexcept;
+  void judge_timers(Turn &t, bool told, uint32_t asked, uint32_t n) noexcept;
+  void run_finalizers(const Turn &t) noexcept;
+  uint64_t serve_sources(const std::atomic<uint64_t> *breaks, const Ready *events, uint32_t n) noexcept;
   bool note_wakes(const Ready *events, uint32_t n) noexcept;
   void look_for_ghosts(uint32_t delivered, uint64_t stale) noexcept;
   static void keep(uint64_t handle, uint32_t events) noexcept;
@@ -71,10 +72,10 @@ class Worker {
   Window window_;
   Patience patience_;
   Ready *events_ = nullptr;
-  uint64_t horizon_ = 0;  // see timers_due_by()
-  uint64_t owed_ = 0;
   bool was_deaf_ = false;  // the pass before did not ask the kernel
-  bool behind_ = false;    // timers may be due that were not judged yet
+  bool behind_ = false;    // timers may be due that were not judged yet, or have not fired yet
+  bool unfired_ = false;   // the last round's share of timers was used up
+  bool wall_first_ = false;  // after that the clocks take turns
   uint32_t haunted_ = 0;   // rounds in a row that brought stale events only
   uint32_t depth_ = 0;  // nested rounds; those beyond the first bring their own events
   Timing *timing_ = nullptr;

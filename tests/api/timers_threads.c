@@ -275,7 +275,7 @@ static void race_the_last_expiration(struct fixture *f, int32_t clock, int round
 static void a_setting_is_refused_or_told(void **state) {
   fixture = *state;
   atomic_store(&failed, 0);
-  for (int round = 0; round < FEWER(400); round++) {
+  for (int round = 0; round < FEWER(120); round++) {
     race_the_last_expiration(*state, TORQUE_CLOCK_MONOTONIC, round);
     race_the_last_expiration(*state, TORQUE_CLOCK_WALL, round);
   }

@@ -90,6 +90,20 @@ def total(table, column, library=None):
     return sum(int(row[column]) for row in table if library in (None, row["library"]))
 
 
+def is_running(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def has_epoll(pid):
+    try:
+        return any("eventpoll" in os.readlink(link) for link in pathlib.Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
+
+
 # ---- Programs ----
 
 class Shop:
@@ -293,6 +307,22 @@ def what_loads_libraries_later_is_noted():
     says(explain(SHOP.libevent()), r"\A(?![\s\S]*on-libevent can load)")
 
 
+def what_lies_beside_is_noted():
+    """What a program with a folder of its own will load (firefox and its libxul): linked, a copy inside, neither."""
+    folder = SHOP.folder / "own-folder"
+    folder.mkdir(exist_ok=True)
+    program = SHOP.copy(SHOP.neither(), "own-folder/program")
+    done = explain(program)
+    expect("beside the program" not in done.stdout, done.stdout)
+    SHOP.plugin()
+    SHOP.copy(SHOP.built["plugin.so"], "own-folder/liblinked.so")
+    SHOP.build("own-folder/libcopy.so", "-shared", "-fPIC", source="pretender.c")
+    done = explain(program)
+    is_status(done, EXPLAIN_NOTHING)
+    says(done, r"^note .*liblinked\.so, beside the program, is linked with libevent: .*--force=libevent")
+    says(done, r"^note .*libcopy\.so, beside the program, has a copy of libevent inside")
+
+
 def what_is_preloaded_already_stays():
     folder, _ = SHOP.pretender("kept", "libkept.so.1")
     before = CLEAN | {"LD_PRELOAD": f"{folder}/libkept.so.1"}
@@ -334,11 +364,13 @@ def copies_inside_a_program():
         refused(program, why="has a copy of libevent inside")
     says(explain(SHOP.built["inside"]), r"^libevent +a copy, inside ")
     says(explain(SHOP.built["inside-exported"]), r"^libevent +a copy, exported by ")
-    # For what it may load, one can have it.
-    is_status(explain("--force=libevent", SHOP.built["inside"]), 0)
-    refused("--force=libevent", SHOP.built["inside-exported"], why="has a copy of libevent inside")
+    # Not by force either: what it has inside is what it calls.
+    for name in ("inside", "inside-stripped", "inside-exported"):
+        refused("--force=libevent", SHOP.built[name], why="has a copy of libevent inside")
+    is_status(explain("--force=libev", SHOP.built["inside"]), 0)
     ev = SHOP.build("inside-libev", "-DWITH_LIBEV=1", "-l:libev.a", "-lm")
     refused(ev, why="has a copy of libev inside")
+    refused("--force=libev", ev, why="has a copy of libev inside")
 
 
 def copies_inside_a_library():
@@ -549,6 +581,14 @@ def stopping_stops_both():
         is_status(server.end(), 0)
 
 
+def what_kills_it_kills_the_program():
+    """SIGKILL cannot be passed on: but the program is not left behind."""
+    with Running("--stats", SHOP.libevent(), "serve") as server:
+        server.process.kill()
+        server.process.wait(timeout=PATIENCE)
+        until(lambda: not is_running(server.child), "the program is still there")
+
+
 def ignored_signals_stay_ignored():
     with Running("--stats", "--force=libevent", SHOP.script("deaf", "#!/bin/sh", "echo ready; read line"),
                  stdin=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN)) as server:
@@ -599,7 +639,27 @@ def what_is_loaded_later_is_verified():
     says(done, "^torque-run: verified: ", "stderr")
 
 
+def copies_that_are_replaced_are_named():
+    """A library that brings a libev of its own, perhaps a patched one (Ruby's nio4r), and calls it by its usual names."""
+    own = SHOP.build("own-libev.so", "-shared", "-fPIC", source="pretender.c")
+    program = SHOP.build("on-own-libev", "-DWITH_LIBEV=1", "-Wl,--no-as-needed", own, f"-Wl,-rpath,{SHOP.folder}", "-lev")
+    done = run("--verify", program, "passes", "30")
+    is_status(done, 0)
+    says(done, "^torque-run: verified: ", "stderr")
+    says(done, r"^torque-run: \S+own-libev\.so, mapped in process \d+, has ev_run of its own: ours takes its place", "stderr")
+
+
 # ---- Counters ----
+
+def loops_that_cannot_be_counted():
+    """A child that has closed every descriptor, and may not look into its parent, as sandboxes do it."""
+    as_root("a process of another user")
+    with Running("--stats", SHOP.libevent(), "sandboxed") as server:
+        child = Running.child_of(server.child)
+        until(lambda: has_epoll(child), "the child has no loop")
+        done = server.end()
+    says(done, rf"^torque-run: process {child} has a loop that was not counted", "stderr")
+
 
 def counters_at_the_end():
     for program, libraries in zip(programs(), (["libevent"], ["libev"], ["libevent", "libev"])):
@@ -782,15 +842,16 @@ CASES = [
     libevent_is_found_and_ours_is_preloaded, libev_is_found_and_ours_is_preloaded, with_both_libevent_comes_first,
     through_a_library_of_the_programs, nothing_is_preloaded_without_need, forced_without_need, by_the_path_and_by_name,
     scripts_lead_to_their_interpreters, libraries_are_searched_for_as_the_linker_does, what_loads_libraries_later_is_noted,
-    what_is_preloaded_already_stays, printing_is_safe_for_a_shell,
+    what_lies_beside_is_noted, what_is_preloaded_already_stays, printing_is_safe_for_a_shell,
     static_programs, copies_inside_a_program, copies_inside_a_library, other_versions, a_libevent_that_binds_to_itself,
     other_machines, other_c_libraries, what_is_no_program, damaged_files_do_no_harm, other_users_programs, file_capabilities,
     what_cannot_be_read, libraries_in_other_places, wrong_usage_is_refused, help_and_version,
     it_becomes_the_program, the_exit_status_is_passed_on, a_signal_that_kills_is_passed_on, signals_are_passed_on,
-    stopping_stops_both, ignored_signals_stay_ignored,
+    stopping_stops_both, what_kills_it_kills_the_program, ignored_signals_stay_ignored,
     verified, verified_while_it_runs, verified_however_short, not_verified, what_is_loaded_later_is_verified,
+    copies_that_are_replaced_are_named,
     counters_at_the_end, counters_while_it_runs, only_where_asked_for, not_for_other_users, children_have_lines_of_their_own,
-    loops_beyond_the_room, loops_without_a_place, loops_of_many_threads,
+    loops_beyond_the_room, loops_without_a_place, loops_that_cannot_be_counted, loops_of_many_threads,
     the_board_is_found_without_its_descriptor_or_rights, a_wrong_board_is_none,
     children_inherit_or_not, memcached, nghttpd_and_h2load,
 ]

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "plan.hh"
 
+#include <dirent.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -62,7 +64,10 @@ std::string has_copy(const Kind &kind, const Object &o) {
 // Why a use of the library cannot be served; "" when it can, or there is none.
 std::string obstacle(const Kind &kind, const Use &use, const Libraries &libraries, bool forced) {
   if (use.own_copy == &libraries.program()) return has_copy(kind, *use.own_copy);
-  if (use.linked || forced) return "";
+  if (use.linked) return "";
+  // Forced is for what it loads later; what the program has inside is called in any case.
+  if (use.hidden_copy == &libraries.program()) return has_copy(kind, *use.hidden_copy);
+  if (forced) return "";
   if (use.other) return "it uses " + quoted(name_of(*use.other)) + ": only " +
                         (&kind == &kLibevent ? "libevent 2.1 (libevent-2.1.so.7)" : "libev 4 (libev.so.4)") + " can be replaced";
   if (use.own_copy) return has_copy(kind, *use.own_copy);
@@ -110,6 +115,25 @@ void note_copies(const Kind &kind, const Use &use, bool forced, std::vector<std:
   if (use.other && (use.linked || forced)) notes->push_back(quoted(name_of(*use.other)) + " is there too, and is not made for this");
 }
 
+bool is_system_folder(const std::string &folder) {
+  for (const char *system : {"/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/games", "/usr/local/bin", "/usr/local/sbin", "/lib",
+                             "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib"}) {
+    if (folder == real_path(system)) return true;
+  }
+  return begins(base_name(folder), "x86_64-linux-") || begins(base_name(folder), "aarch64-linux-");
+}
+
+void note_beside(const Kind &kind, const Object &o, std::vector<std::string> *notes) {
+  const std::string name = quoted(o.path) + ", beside the program, ";
+  const auto &needed = o.elf->needed();
+  if (std::any_of(needed.begin(), needed.end(), kind.is_ours)) {
+    notes->push_back(name + "is linked with " + kind.name + ": for when the program loads it there is --force=" + kind.name);
+  } else if (!o.elf->imports(kind.entry) &&
+             (o.elf->exports(kind.entry) || o.elf->contains(kind.entry) || o.elf->has_text(kind.message))) {
+    notes->push_back(name + "has a copy of " + kind.name + " inside, which preloading does not replace when it is loaded");
+  }
+}
+
 void note_what_cannot_be_seen(const Libraries &libraries, Plan *plan) {
   std::string who;
   for (const auto &o : libraries.all()) {
@@ -123,6 +147,31 @@ void note_what_cannot_be_seen(const Libraries &libraries, Plan *plan) {
   if (who.empty()) return;
   plan->notes.push_back(who + " can load libraries later (dlopen): which ones cannot be seen here; with RTLD_DEEPBIND, or " +
                         "by dlmopen, they would not find ours");
+}
+
+// Libraries that lie beside a program which has a folder of its own, and that it does not say it needs: it is there to load
+// them. (A folder of the system's has those of others.)
+void note_what_lies_beside(const Program &program, const Libraries &libraries, Plan *plan) {
+  constexpr size_t kMost = 500;
+  const std::string folder = directory(real_path(program.path));
+  if (is_system_folder(folder)) return;
+  std::vector<std::string> files;
+  if (DIR *d = opendir(folder.c_str())) {
+    while (const dirent *e = readdir(d)) {
+      const std::string_view name = e->d_name;
+      if (name.find(".so") != name.npos && files.size() < kMost) files.push_back(folder + "/" + e->d_name);
+    }
+    closedir(d);
+  }
+  std::sort(files.begin(), files.end());
+  for (const std::string &file : files) {
+    Object o;
+    o.name = o.path = file;
+    const bool known = std::any_of(libraries.all().begin(), libraries.all().end(),
+                                   [&](const auto &l) { return real_path(l->path) == real_path(file); });
+    if (known || o.elf->open(file) != Reading::good || is_genuine(o)) continue;
+    for (const Kind *kind : {&kLibevent, &kLibev}) note_beside(*kind, o, &plan->notes);
+  }
 }
 
 std::string own_directory() { return directory(real_path("/proc/self/exe")); }
@@ -214,6 +263,7 @@ Plan make_plan(const Program &program, const Libraries &libraries, const Wishes 
     else note_copies(*kind, *use, forced, &plan.notes);
   }
   note_what_cannot_be_seen(libraries, &plan);
+  if (wishes.thorough) note_what_lies_beside(program, libraries, &plan);
   const std::string harmless = harmless_privileges(program.path);
   if (!harmless.empty()) plan.notes.push_back(quoted(program.path) + ": " + harmless);
   if (!plan.reason.empty()) {

@@ -16,7 +16,7 @@ struct calls {
   _Atomic int over; /* the finalizer was there */
   uint32_t last[8];
   _Atomic uint32_t events;
-  int then;
+  _Atomic int then;
 };
 
 static struct calls *calls_new(struct fixture *f) {

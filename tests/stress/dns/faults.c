@@ -122,7 +122,7 @@ static void one_after_the_other(void **state) {
     for (int quiet = 0; quiet < 2; n++) {
       assert_true(n < MOST);
       quiet = run(shape, lacks[i], n) ? 0 : quiet + 1;
-      if (n > 40) n += SANITIZED || !shape->driven ? n / 4 : n / 16;
+      if (n > 24) n += SANITIZED || !shape->driven ? n / 4 : n / 8;
     }
     assert_true(n > 3); /* something was met at all */
   }
