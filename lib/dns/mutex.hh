@@ -16,6 +16,12 @@
 #define DNS_GUARDED_BY(x) TORQUE_DNS_TSA(guarded_by(x))
 #define DNS_REQUIRES(x) TORQUE_DNS_TSA(requires_capability(x))
 
+// ThreadSanitizer's, in programs that are compiled for it, which do not see the atomics here (lib/base/tsan.hh says more).
+extern "C" {
+[[gnu::weak]] void __tsan_acquire(void *address);
+[[gnu::weak]] void __tsan_release(void *address);
+}
+
 namespace torque_dns {
 
 class TORQUE_DNS_TSA(capability("mutex")) Mutex {
@@ -38,13 +44,16 @@ class TORQUE_DNS_TSA(capability("mutex")) ForkMutex {
     const pid_t self = getpid();
     for (;;) {
       pid_t holder = 0;
-      if (holder_.compare_exchange_weak(holder, self, std::memory_order_acquire)) return;
-      if (holder != 0 && holder != self && holder_.compare_exchange_strong(holder, self, std::memory_order_acquire))
-        return;
+      if (holder_.compare_exchange_weak(holder, self, std::memory_order_acquire)) break;
+      if (holder != 0 && holder != self && holder_.compare_exchange_strong(holder, self, std::memory_order_acquire)) break;
       sched_yield();
     }
+    if (__tsan_acquire) __tsan_acquire(this);
   }
-  void unlock() noexcept TORQUE_DNS_TSA(release_capability()) { holder_.store(0, std::memory_order_release); }
+  void unlock() noexcept TORQUE_DNS_TSA(release_capability()) {
+    if (__tsan_release) __tsan_release(this);
+    holder_.store(0, std::memory_order_release);
+  }
 
  private:
   std::atomic<pid_t> holder_{0};

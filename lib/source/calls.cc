@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "source/calls.hh"
 
+#include "base/tsan.hh"
 #include "source/source.hh"
 
 namespace torque {
@@ -45,6 +46,7 @@ CallQueue *Calls::queue_of(Slot &s, bool make) noexcept {
 bool Calls::put(Slot &s, torque_run_fn *fn, void *arg) noexcept {
   Call *call = alloc_.make<Call>(Call{fn, arg, nullptr});
   if (!call) return false;
+  tsan::gives(&s);  // the holder may take it before the activation
   {
     Lock lock(lock_);
     if (CallQueue *q = queue_of(s, true)) {
@@ -68,6 +70,7 @@ bool Calls::take(Slot &s, Call *ret) noexcept {
     q->first = call->next;
     if (!q->first) s.calls.store(0, std::memory_order_relaxed);
   }
+  tsan::takes(&s);
   *ret = *call;
   alloc_.destroy(call);
   return true;

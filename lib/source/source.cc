@@ -87,7 +87,10 @@ void take_apart(Slot &s, uint64_t w) noexcept {
   const int fd = kind == Kind::timer ? -1 : s.fd.get();
   // A number that somebody closed and gave to another source is not ours to close any more.
   const bool ours = (s.traits.get() & kOwnsFd) && reason(w) != TORQUE_END_REPLACED;
-  if (fd >= 0 && (ours || (kind == Kind::fd && reason(w) == TORQUE_END_CLOSED))) ::close(fd);
+  if (fd >= 0 && (ours || (kind == Kind::fd && reason(w) == TORQUE_END_CLOSED))) {
+    const tsan::Own own;
+    ::close(fd);
+  }
   if (kind == Kind::signal) free_signal(context, s);
   if (kind == Kind::acceptor) end_acceptor(s);
   if (kind == Kind::job) end_job(context, s);

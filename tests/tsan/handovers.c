@@ -65,6 +65,16 @@ static void timers(void) {
   }
 }
 
+static void ran_freshly(torque_source source, torque_err err, void *arg) {
+  (void)source, (void)err;
+  if (--*(int *)arg == 0) free(arg); /* new for each, too */
+}
+static void ran(torque_source source, torque_err err, void *arg) {
+  (void)source, (void)err;
+  take();
+  ++*(int *)arg;
+}
+
 static int32_t on_event(torque_source source, int32_t fd, uint32_t events, void *arg) {
   (void)source, (void)fd, (void)events, (void)arg;
   if (take() == TURNS) raise_flag(1);
@@ -79,6 +89,11 @@ static void events(void) {
   OK(torque_source_set_finalizer(event, on_end));
   OK(torque_source_start(event));
   OK(torque_trigger(event, 0));
+  for (int i = 0; i < TURNS; i++) { /* while it runs */
+    int *fresh = malloc(sizeof *fresh);
+    *fresh = 1;
+    OK(torque_source_run(event, ran_freshly, fresh));
+  }
   wait_for(1);
   OK(torque_source_remove_wait(event));
   CHECK(baton > TURNS && own == -1);
@@ -132,12 +147,6 @@ static void worked(torque_source source, torque_err err, int64_t result, void *a
   CHECK(!err && result == 2 && j->asked == 2);
   j->done = 1;
   OK(torque_stop_async(ctx)); /* the last: hands it to who blocks */
-}
-
-static void ran(torque_source source, torque_err err, void *arg) {
-  (void)source, (void)err;
-  take();
-  ++*(int *)arg;
 }
 
 static void signalled(torque_source source, uint64_t signals, void *arg) {
