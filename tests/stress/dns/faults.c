@@ -94,7 +94,8 @@ static uint32_t run(const struct shape *shape, int32_t err, uint32_t nth) {
   torque_config_free(config);
   party_free(p);
   fixture_release(&own);
-  for (int i = 0; i < 5000 && threads_alive() != threads; i++) nap();
+  /* The name server closes its end of a TCP connection when it has read the end. */
+  for (int i = 0; i < 5000 && (threads_alive() != threads || descriptors_open() != descriptors); i++) nap();
   if (descriptors_open() != descriptors || (nth && faults_blocks))
     fail_msg("%s, number %u (%s): %u descriptors, were %u; %u blocks left", strerror(err), nth, faults_failed(),
              descriptors_open(), descriptors, faults_blocks);

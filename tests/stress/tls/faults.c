@@ -147,7 +147,8 @@ static uint32_t run(const struct shape *shape, int32_t err, uint32_t nth) {
   assert_int_equal(torque_stop(own.ctx), 0);
   own.ctx = NULL;
   assert_int_equal(c->closed, CLIENTS + 1);
-  assert_true(s->closed <= CLIENTS + 1); /* a connection that was not to be had is none */
+  /* A connection that was not to be had is none; one whose call failed after the kernel had made it is one more. */
+  assert_true(s->closed <= CLIENTS + 2);
   assert_int_equal(c->strange, 0);
   torque_config_free(config);
   party_free(s);
