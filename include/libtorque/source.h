@@ -135,8 +135,42 @@ TORQUE_API torque_err torque_close(torque_source source);
 /* 1 while source exists (new, started, running), 0 when it was removed or never was. */
 TORQUE_API int32_t torque_source_alive(torque_source source);
 
-/* The arg given when it was made. Errors: STALE. */
+/* What the next call of its callback is given: the arg that it was made with, or was set since. Errors: STALE. */
 TORQUE_API torque_err torque_source_arg(torque_source source, void **ret_arg);
+
+/* Give it another arg, at any time and of any kind. Every call of its callbacks that starts after this has returned has
+ * the new one, on whatever worker, and so has the finalizer. A call under way goes on with the one that it was given:
+ * where that is to be freed, torque_source_run() (post.h) tells when it is over. Of a listener or a datagram source all
+ * sockets, of torque_stream_listen() the streams that it makes from now on. What was the arg before is the caller's.
+ * Errors: STALE; FORKED. */
+TORQUE_API torque_err torque_source_set_arg(torque_source source, void *arg);
+
+/* What it is. These numbers stay as they are; later versions may have more. */
+enum {
+  TORQUE_KIND_INTERNAL = 0, /* a part of the library: only torque_blocked_source() (watchdog.h) ever names one */
+  TORQUE_KIND_FD = 1,
+  TORQUE_KIND_EVENT = 2,
+  TORQUE_KIND_TIMER = 3,
+  TORQUE_KIND_SIGNAL = 4,
+  TORQUE_KIND_LISTENER = 5, /* also that of torque_stream_listen() */
+  TORQUE_KIND_CHILD = 6,
+  TORQUE_KIND_STREAM = 7,
+  TORQUE_KIND_JOB = 8, /* offload.h, aio.h */
+  TORQUE_KIND_DATAGRAM = 9,
+  TORQUE_KIND_PATH = 10,
+  TORQUE_KIND_CONDITION = 11,
+  TORQUE_KIND_WAITER = 12, /* torque_condition_add() */
+  TORQUE_KIND_NETWORK = 13,
+  TORQUE_KIND_IDLE = 14
+};
+TORQUE_API torque_err torque_source_kind(torque_source source, int32_t *ret_kind);
+
+/* The descriptor of a descriptor source, a stream, a datagram source or a listener; to set options, not to be closed but
+ * in the first case. A listener has one of its own, also on a socket of the caller's. It stays open as long as the source
+ * does: use it where nothing can end that, in its callback for instance.
+ * Errors: STALE; KIND another kind, or several sockets: REUSEPORT (listen.h, datagram.h) in a context of several domains;
+ *         STATE there is none yet (not started, torque_stream_await()); FORKED. */
+TORQUE_API torque_err torque_source_fd(torque_source source, int32_t *ret_fd);
 
 /* The domain that serves it. Errors: STALE. */
 TORQUE_API torque_err torque_source_domain(torque_source source, uint32_t *ret_domain);

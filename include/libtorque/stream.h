@@ -228,7 +228,7 @@ TORQUE_API torque_err torque_stream_release(torque_source stream, int32_t *ret_f
 
 /* ---- About a stream ---- */
 
-/* Own callback, or before the start. */
+/* The same as torque_source_set_arg(). */
 TORQUE_API torque_err torque_stream_set_arg(torque_source stream, void *arg);
 
 /* Own callback: other callbacks and limits from now on (the layers stay). What is kept of the input is told to the new

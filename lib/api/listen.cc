@@ -25,7 +25,6 @@ torque_err make(torque_ctx *ctx, torque_accept_fn *fn, void *arg, uint32_t polic
   }
   s->arg.set(arg);
   l->fn = fn;
-  l->arg = arg;
   l->policy = policy;
   *ret = l;
   *ret_source = handle;

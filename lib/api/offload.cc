@@ -7,7 +7,7 @@ using namespace torque;
 
 namespace {
 
-void do_work(Job &j) noexcept { j.result = j.fn(find_slot(index_of(j.handle))->arg.get()); }
+void do_work(Job &j) noexcept { j.result = j.fn(find_slot(index_of(j.handle))->arg.look()); }
 
 torque_err make(Context &context, int32_t place, torque_offload_fn *work, torque_offload_done_fn *done, void *arg,
                 torque_source *ret) noexcept {

@@ -236,30 +236,4 @@ torque_err torque_close(torque_source source) {
   return retire(source, TORQUE_END_CLOSED) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
 }
 
-int32_t torque_source_alive(torque_source source) {
-  const Visit visit;
-  Seen v;
-  return look(source, &v);
-}
-
-torque_err torque_source_arg(torque_source source, void **ret_arg) {
-  const Visit visit;
-  Seen v;
-  if (!ret_arg) return TORQUE_ERR_INVAL;
-  if (!look(source, &v)) return TORQUE_ERR_STALE;
-  void *arg = v.slot->arg.look();
-  if (!look(source, &v)) return TORQUE_ERR_STALE;
-  *ret_arg = arg;
-  return TORQUE_ERR_NONE;
-}
-
-torque_err torque_source_domain(torque_source source, uint32_t *ret_domain) {
-  const Visit visit;
-  Seen v;
-  if (!ret_domain) return TORQUE_ERR_INVAL;
-  if (!look(source, &v)) return TORQUE_ERR_STALE;
-  *ret_domain = v.domain->index;
-  return TORQUE_ERR_NONE;
-}
-
 }  // extern "C"

@@ -12,6 +12,7 @@
 #include "api/attempt.hh"
 #include "api/handle.hh"
 #include "base/syscall.hh"
+#include "source/listener.hh"
 #include "stream/stream.hh"
 
 using namespace torque;
@@ -118,7 +119,7 @@ torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
 struct Door {
   torque_ctx *ctx;
   StreamType *type;
-  void *arg;
+  const Slot *listener;  // its arg is that of the streams
 };
 
 extern "C" {
@@ -128,7 +129,7 @@ static void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, v
   const auto family = static_cast<const sockaddr *>(addr)->sa_family;
   const bool tcp = family == AF_INET || family == AF_INET6;
   Slot *slot;
-  if (make_stream(d.ctx->core, fd, *d.type, d.arg, kFresh | kSocket | (tcp ? kShortIsAll : 0u), &slot)) {
+  if (make_stream(d.ctx->core, fd, *d.type, d.listener->arg.look(), kFresh | kSocket | (tcp ? kShortIsAll : 0u), &slot)) {
     ::close(fd);
     return;
   }
@@ -138,13 +139,26 @@ static void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, v
   ::close(fd);
 }
 
-static void door_close(torque_source, int32_t, void *arg) {
-  auto *d = static_cast<Door *>(arg);
+}  // extern "C"
+
+void free_door(Context &context, void *own) noexcept {
+  auto *d = static_cast<Door *>(own);
   unref(d->type);
-  d->ctx->core.alloc.destroy(d);
+  context.alloc.destroy(d);
 }
 
-}  // extern "C"
+// For a listener in state NEW. False: no memory.
+bool put_door(torque_ctx *ctx, torque_source listener, StreamType &type) noexcept {
+  Slot &s = *find_slot(index_of(listener));
+  auto *d = ctx->core.alloc.make<Door>(Door{ctx, &type, &s});
+  if (!d) return false;
+  type.freeze();
+  type.ref();
+  auto &l = *static_cast<Listener *>(ends(s).extra);
+  l.own = d;
+  l.free_own = free_door;
+  return true;
+}
 
 bool is_address(const void *addr, uint32_t length) noexcept {
   return addr && length >= sizeof(sa_family_t) && length <= sizeof(sockaddr_storage);
@@ -280,18 +294,12 @@ torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32
   if (!is_complete(ctx, type, ret_listener)) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   if (!fits(*type, ctx->core)) return TORQUE_ERR_INVAL;
-  auto *d = ctx->core.alloc.make<Door>(Door{ctx, type, arg});
-  if (!d) return TORQUE_ERR_RESOURCE;
   torque_source listener;
-  const torque_err err = torque_listen_new(ctx, addr, addrlen, backlog, policy, door_accept, d, &listener);
-  if (err) {
-    ctx->core.alloc.destroy(d);
-    return err;
-  }
-  type->freeze();
-  type->ref();
-  (void)torque_source_set_finalizer(listener, door_close);
-  return start_or_undo(listener, ret_listener);
+  const torque_err err = torque_listen_new(ctx, addr, addrlen, backlog, policy, door_accept, arg, &listener);
+  if (err) return err;
+  if (put_door(ctx, listener, *type)) return start_or_undo(listener, ret_listener);
+  retire(listener, TORQUE_END_REMOVED);
+  return TORQUE_ERR_RESOURCE;
 }
 
 torque_err torque_stream_writev(torque_source stream, const struct iovec *parts, uint32_t count) {
@@ -471,7 +479,6 @@ torque_err torque_stream_run(torque_source stream, torque_run_fn *fn, void *arg)
 torque_err torque_stream_set_arg(torque_source stream, void *arg) {
   Target t(stream);
   if (t.err) return t.err;
-  if (!t.own && t.started()) return TORQUE_ERR_STATE;
   t.slot().arg.set(arg);
   return TORQUE_ERR_NONE;
 }

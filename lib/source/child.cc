@@ -78,7 +78,7 @@ bool run_child(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
   const ChildOf child = child_of(s);
   torque_child_event event = {child.pid, TORQUE_CHILD_UNKNOWN, 0, 0, 0, 0};
   if (!look_at_end(s.fd.get(), &event)) return false;
-  reinterpret_cast<torque_child_fn *>(s.fn)(handle, &event, s.arg.get());
+  reinterpret_cast<torque_child_fn *>(s.fn)(handle, &event, s.arg.look());
   if (t.postpone) return false;
   siginfo_t info;
   if (!(child.flags & TORQUE_CHILD_NOREAP)) (void)wait_for(s.fd.get(), 0, &info, nullptr);

@@ -279,7 +279,7 @@ uint64_t condition_of(Slot &s) noexcept {
 bool run_waiter(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
   auto &w = *static_cast<SourceWaiter *>(ends(s).extra);
   const uint64_t signals = w.point->take_signals(w);
-  if (signals) reinterpret_cast<torque_condition_fn *>(s.fn)(handle, signals, s.arg.get());
+  if (signals) reinterpret_cast<torque_condition_fn *>(s.fn)(handle, signals, s.arg.look());
   if (t.postpone) w.point->put_back(w, signals);
   else w.point->wait_again(w);
   return false;

@@ -139,6 +139,7 @@ torque_err add_part(Context &context, PortGroup &g, Slot &parent, uint32_t i) no
   if (p) {
     hold_too(parent);
     p->parent = p->told = handle_of(parent);
+    p->whole = &parent;
     make_watched(context, *s, *p);
     err = open_port(*s, *p);
   }
@@ -310,7 +311,7 @@ void tell(torque_datagrams &b) noexcept {
   // The program knows the source by that handle, also for waiting from inside.
   t.current = p.told;
   torque_datagrams *outer = std::exchange(t.batch, &b);
-  p.setup.fn(p.told, &b, p.setup.arg);
+  p.setup.fn(p.told, &b, p.whole->arg.look());
   t.batch = outer;
   t.current = b.handle;
   b.count = 0;
@@ -425,6 +426,7 @@ torque_err make_port(Context &context, const DatagramSetup &setup, Slot **ret) n
     ends(*s).extra = make_group(context, setup);
   } else if (auto *p = context.alloc.make<Port>(context.alloc, setup)) {
     p->told = handle;
+    p->whole = s;
     make_watched(context, *s, *p);
   }
   if (!ends(*s).extra) {

@@ -83,7 +83,7 @@ class Backlog {
 // What the program has asked for. Constant once started.
 struct DatagramSetup {
   torque_datagram_fn *fn = nullptr;
-  void *arg = nullptr;
+  void *arg = nullptr;        // of the source when it is made
   uint32_t flags = 0;
   uint32_t size = kWholeDatagram;
   uint64_t limit = 256 << 10;
@@ -101,6 +101,7 @@ class Port {
   // Constant once started.
   DatagramSetup setup;
   uint64_t told = 0;    // the source as the program knows it
+  Slot *whole = nullptr;  // and its slot, whose arg fn is called with
   uint64_t parent = 0;  // the source that it is a part of; 0: none
   BatchPool *pool = nullptr;
   sa_family_t family = AF_UNSPEC;

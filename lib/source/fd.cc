@@ -188,7 +188,7 @@ void look_at_level(Turn &t, Slot &s, uint64_t handle) noexcept {
 
 bool run_fd(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   const auto fn = reinterpret_cast<torque_fd_fn *>(s.fn);
-  const bool again = fn(handle, s.fd.get(), events, s.arg.get()) == TORQUE_AGAIN;
+  const bool again = fn(handle, s.fd.get(), events, s.arg.look()) == TORQUE_AGAIN;
   if (s.traits.get() & kLevel) [[unlikely]]
     look_at_level(t, s, handle);
   return again;

@@ -53,7 +53,7 @@ void free_idle(Context &context, Slot &s) noexcept { context.alloc.destroy(stati
 
 bool run_idle(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
   const auto fn = reinterpret_cast<torque_idle_fn *>(s.fn);
-  const bool more = fn(handle, s.arg.get()) == TORQUE_AGAIN || t.postpone;
+  const bool more = fn(handle, s.arg.look()) == TORQUE_AGAIN || t.postpone;
   t.postpone = false;
   s.domain.get()->idle.put_back(idle_of(s), more);
   return false;

@@ -32,7 +32,7 @@ bool run_job(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
   Job &j = job_of(s);
   t.counters.add(Counter::jobs);
   j.told = true;
-  j.done(handle, j.err, j.result, s.arg.get());
+  j.done(handle, j.err, j.result, s.arg.look());
   if (t.postpone) j.told = false;
   else retire(handle, TORQUE_END_REMOVED);
   return false;
@@ -44,7 +44,7 @@ void end_job(Context &context, Slot &s) noexcept {
   // Done, but not told when the context stopped; or never begun.
   if (j->where != Job::Where::nowhere && !j->told) {
     const bool over = j->where == Job::Where::done;
-    j->done(j->handle, over ? j->err : kCancelled, over ? j->result : 0, s.arg.get());
+    j->done(j->handle, over ? j->err : kCancelled, over ? j->result : 0, s.arg.look());
   }
   if (j->where != Job::Where::nowhere) s.domain.get()->jobs.fetch_sub(1, std::memory_order_relaxed);
   ends(s).extra = nullptr;

@@ -77,7 +77,7 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   s->fd.set(fd.release());
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
   s->traits.set(static_cast<uint16_t>(kOwnsFd | (l.policy == TORQUE_LISTEN_EXCLUSIVE ? kExclusiveWake : 0)));
-  l.acceptors[i].store(handle_of(*s), std::memory_order_relaxed);
+  l.acceptors[i].store(handle_of(*s), std::memory_order_release);
   return TORQUE_ERR_NONE;
 }
 
@@ -127,7 +127,7 @@ Listener *make_listener(Context &context, Slot &s) noexcept {
   auto *acceptors = static_cast<std::atomic<uint64_t> *>(context.alloc.get(n * sizeof(std::atomic<uint64_t>)));
   if (!acceptors) return nullptr;
   for (uint32_t i = 0; i < n; ++i) new (&acceptors[i]) std::atomic<uint64_t>(0);
-  auto *l = context.alloc.make<Listener>(acceptors, n);
+  auto *l = context.alloc.make<Listener>(s, acceptors, n);
   if (!l) {
     context.alloc.put(acceptors, n * sizeof *acceptors);
     return nullptr;
@@ -139,7 +139,7 @@ Listener *make_listener(Context &context, Slot &s) noexcept {
 
 // Its descriptor cannot be closed until let_go(): a number that was read before may be another file's by now.
 torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept {
-  return hold(l.acceptors[0].load(std::memory_order_relaxed), ret) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+  return hold(l.acceptors[0].load(std::memory_order_acquire), ret) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
 }
 
 namespace {
@@ -183,6 +183,7 @@ void end_listener(Slot &s) noexcept {
 void free_listener(Context &context, Slot &s) noexcept {
   auto *l = static_cast<Listener *>(ends(s).extra);
   if (!l) return;
+  if (l->free_own) l->free_own(context, l->own);
   context.alloc.put(l->acceptors, l->domains * sizeof *l->acceptors);
   context.alloc.destroy(l);
 }
@@ -214,7 +215,7 @@ bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
     l.rest.store(kRestMin, std::memory_order_relaxed);
     t.counters.add(Counter::accepted);
     const bool outer_spread = std::exchange(t.spread, l.policy == TORQUE_LISTEN_SHARED);
-    l.fn(l.parent, fd, &peer, len, l.arg);
+    l.fn(l.parent, fd, &peer, len, l.own ? l.own : l.slot.arg.look());
     t.spread = outer_spread;
     if (word::state(s.word.load(std::memory_order_acquire)) == word::RETIRED) more = false;
   }

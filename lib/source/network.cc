@@ -280,7 +280,7 @@ bool run_network(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
     const Step step = n.prepare(s.fd.get());
     if (step != Step::ready) return step == Step::later;
     const torque_network_event event = n.front();
-    fn(handle, &event, s.arg.get());
+    fn(handle, &event, s.arg.look());
     if (t.postpone) return false;
     n.pop();
     if (word::state(s.word.load(std::memory_order_acquire)) == word::RETIRED) return false;

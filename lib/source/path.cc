@@ -753,7 +753,7 @@ bool run_path(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
     bool more;
     if (!p.prepare(s, &more)) return more;
     const torque_path_event event = p.front();
-    fn(handle, &event, s.arg.get());
+    fn(handle, &event, s.arg.look());
     if (t.postpone) return false;
     p.pop();
     if (word::state(s.word.load(std::memory_order_acquire)) == word::RETIRED) return false;

@@ -319,7 +319,7 @@ bool run_signal(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
       Lock lock(hub.lock);
       if (!next_arrival(*w, &arrival)) return false;
     }
-    reinterpret_cast<torque_signal_fn *>(s.fn)(handle, &arrival, s.arg.get());
+    reinterpret_cast<torque_signal_fn *>(s.fn)(handle, &arrival, s.arg.look());
     t.counters.add(Counter::signals);
     if (word::state(s.word.load(std::memory_order_acquire)) == word::RETIRED) return false;
   }

@@ -77,7 +77,7 @@ struct alignas(64) Slot {
 
   Steady<Domain *> domain;  // that serves it
   Callback fn;              // constant from start to finish
-  Steady<void *> arg;
+  Steady<void *> arg;       // changes at any time, by who holds the source: look() for each call of the callback
   Steady<int32_t> fd;       // -1: none. Timers, under the timer lock: ns by which slack moved the deadline
   uint32_t index;           // constant for ever
   Steady<Kind> kind;

@@ -106,7 +106,7 @@ void take_apart(Slot &s, uint64_t w) noexcept {
     const Finishing finishing(handle, parent_of(s), context);
     Turn *t = current_turn();
     const Watched watched(t ? t->beat : nullptr, handle, reinterpret_cast<Callback>(final));
-    final(handle, static_cast<int32_t>(reason(w)), s.arg.get());
+    final(handle, static_cast<int32_t>(reason(w)), s.arg.look());
   }
   if (kind == Kind::stream) {
     const Finishing finishing(handle, 0, context);

@@ -64,7 +64,7 @@ bool run_timer(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   Timers &timers = timers_of(s);
   const uint64_t ended = timers.take_expirations(s);
   // None: it was cancelled or set anew after it became due.
-  if (ended) reinterpret_cast<torque_timer_fn *>(s.fn)(handle, ended, s.arg.get());
+  if (ended) reinterpret_cast<torque_timer_fn *>(s.fn)(handle, ended, s.arg.look());
   if (ended && t.postpone) timers.untell(s, generation, ended);
   else if (ended && cold(s).is(kRemovesItself) && timers.end_if_over(s, generation)) retire(handle, TORQUE_END_REMOVED);
   if (!(events & TORQUE_ERROR)) return false;

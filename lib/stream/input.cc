@@ -137,7 +137,7 @@ void propagate_end(Hold &h) noexcept {
   h.set(kEndTold);
   if (is_piped(s) && end_passed_on(h)) return;
   if (s.type->end)
-    s.type->end(h.handle, s.slot->arg.get());
+    s.type->end(h.handle, s.slot->arg.look());
   else
     ask_own(h, kAskClose, 0);  // what others have written until now goes before
 }
@@ -195,7 +195,7 @@ size_t call_data(Hold &h, const char *data, size_t length) noexcept {
   if (is_piped(h.s)) return pass_on(h, data, length);
   if (!h.s.type->data) return length;
   h.set(kInData);
-  const size_t taken = h.s.type->data(h.handle, data, length, h.s.slot->arg.get());
+  const size_t taken = h.s.type->data(h.handle, data, length, h.s.slot->arg.look());
   h.clear(kInData);
   if (h.turn.postpone) h.set(kAgain);
   return std::min(taken, length);

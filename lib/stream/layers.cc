@@ -207,7 +207,7 @@ void advance_layers(Hold &h) noexcept {
   note_in(h);
   note_out(h);
   if (s.kept) h.set(kRetell);
-  if (s.type->open) s.type->open(h.handle, s.slot->arg.get());
+  if (s.type->open) s.type->open(h.handle, s.slot->arg.look());
 }
 
 bool feed(Hold &h, uint32_t level, const char *data, size_t length) noexcept {

@@ -272,7 +272,7 @@ void relieve(Hold &h) noexcept {
   h.clear(kCongested);
   h.set(kRetell);
   note_in(h);
-  if (h.s.type->drain && h.is(kOpened) && !h.is(kClosing)) h.s.type->drain(h.handle, h.s.slot->arg.get());
+  if (h.s.type->drain && h.is(kOpened) && !h.is(kClosing)) h.s.type->drain(h.handle, h.s.slot->arg.look());
 }
 
 bool pump_output(Hold &h, size_t *budget) noexcept {

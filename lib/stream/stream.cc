@@ -72,7 +72,7 @@ bool tell_hangup(Hold &h) noexcept {
   if (!s.type->hangup || is_piped(s) || h.is(kHangupTold) || !h.is(kOpened) || h.is(kClosing | kEndTold | kBroken)) return false;
   if (h.is(kWriteOnly) || !input_rests(h)) return false;
   h.set(kHangupTold);
-  s.type->hangup(h.handle, s.slot->arg.get());
+  s.type->hangup(h.handle, s.slot->arg.look());
   return true;
 }
 
@@ -351,7 +351,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
   context.alloc.destroy(s->extras);
   context.alloc.destroy(s);
   ends(slot).extra = nullptr;
-  if (!quiet && type->close) type->close(handle_of(slot), err, slot.arg.get());
+  if (!quiet && type->close) type->close(handle_of(slot), err, slot.arg.look());
   unref(type);
 }
 

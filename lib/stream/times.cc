@@ -100,7 +100,7 @@ void run_out(Hold &h, int32_t which, uint64_t now) noexcept {
     return over(h, failing);
   }
   if (which == kLate) return over(h, TORQUE_ERR_SYSCALL + ETIMEDOUT);
-  if (!s.type->timeout || !s.type->timeout(h.handle, which, s.slot->arg.get())) {
+  if (!s.type->timeout || !s.type->timeout(h.handle, which, s.slot->arg.look())) {
     return over(h, TORQUE_ERR_SYSCALL + ETIMEDOUT);
   }
   if (which != TORQUE_STREAM_WRITE_TIMEOUT) s.last_in = now;

@@ -116,6 +116,11 @@ static torque_err undo(torque_err err, torque_source made) {
   X(set_placement, torque_source_set_placement(t->event, 0))                                                       \
   X(arg, torque_source_arg(t->event, &pointer))                                                                    \
   X(domain, torque_source_domain(t->event, &small))                                                                \
+  X(kind, torque_source_kind(t->event, &(int32_t){0}))                                                             \
+  X(source_fd, torque_source_fd(t->fd, &(int32_t){0}))                                                             \
+  X(listener_fd, torque_source_fd(t->listener, &(int32_t){0}) == TORQUE_ERR_KIND ? 0 : ALIVE(t->listener))         \
+  X(set_arg, torque_source_set_arg(t->timer, NULL))                                                                \
+  X(set_arg_of_listener, torque_source_set_arg(t->listener, NULL))                                                 \
   X(modify, torque_fd_modify(t->fd, TORQUE_READ))                                                                  \
   X(timer_set, torque_timer_set(t->timer, 1000 * SECOND, 0, 0))                                                    \
   X(timer_set_period, torque_timer_set(t->timer, 1000 * SECOND, SECOND, 0))                                        \

@@ -214,7 +214,6 @@ static void no_good(void **state) {
   assert_int_equal(torque_stream_sendfile(good, fd[0], UINT64_MAX, 1), TORQUE_ERR_INVAL);
   assert_int_equal(torque_stream_consume(good, 1), TORQUE_ERR_STATE);
   assert_int_equal(torque_stream_release(good, &(int32_t){0}), TORQUE_ERR_STATE);
-  assert_int_equal(torque_stream_set_arg(good, NULL), TORQUE_ERR_STATE);
   assert_int_equal(torque_stream_set_type(good, p->type), TORQUE_ERR_STATE);
   assert_int_equal(torque_close(good), TORQUE_ERR_KIND);
   assert_int_equal(torque_fd_modify(good, TORQUE_READ), TORQUE_ERR_KIND);
