@@ -52,7 +52,8 @@ enum {
   TORQUE_WATCH_NOW = 0x4,
   /* The descriptor can probably be written to now, and not for long will that be wished: look first (one system call for
    * all such wishes together), and tell so without registering it. If it cannot be, or the wish stays, it is registered. A
-   * pass that has found something to tell so may leave out the wait. Only for what is watched by level already. */
+   * pass that has found something does not wait, and tells whatever else is ready. Only for what is watched by level
+   * already. */
   TORQUE_WATCH_PEEK = 0x8
 };
 

@@ -191,6 +191,7 @@ uint32_t Watches::peek(Queue &queue, Counters &counters) noexcept {
     const bool told_so = any > 0 && p.revents & (POLLOUT | POLLERR | POLLHUP) && !(p.revents & POLLNVAL);
     if (told_so && (e.flags & kChanged || changed_.push(p.fd))) {
       e.flags |= kChanged | kPeeked;
+      e.ready = static_cast<uint8_t>(from_poll(p.revents));
       peeks_[ready++] = p;
     } else if (!(e.flags & kChanged)) {  // or whoever was told of an error has wished anew
       told += flush_one(queue, counters, p.fd);
@@ -200,17 +201,26 @@ uint32_t Watches::peek(Queue &queue, Counters &counters) noexcept {
   return told;
 }
 
-uint32_t Watches::tell_peeked() noexcept {
-  uint32_t told = 0;
+uint32_t Watches::tell_peeked(Ready *events, uint32_t n, uint64_t *told) noexcept {
+  uint32_t left = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint64_t handle = events[i].handle;
+    const auto fd = static_cast<size_t>(number_of(handle));
+    Entry *e = handle & kMark && fd < entries_.size() ? &entries_[fd] : nullptr;
+    if (e && e->ready && handle == handle_of(static_cast<int>(fd), *e)) e->ready |= static_cast<uint8_t>(events[i].events);
+    else events[left++] = events[i];
+  }
   for (size_t i = 0; i < peeks_.size(); ++i) {
-    const pollfd p = peeks_[i];
-    const Entry &e = entries_[static_cast<size_t>(p.fd)];
-    if (!(e.wanted & TORQUE_WRITE) || e.flags & kNew) continue;  // changed during the wait
-    owner.fn(p.fd, from_poll(p.revents) & (e.wanted | kUnasked), 0, owner.arg);
-    ++told;
+    const int fd = peeks_[i].fd;
+    Entry &e = entries_[static_cast<size_t>(fd)];
+    const uint32_t ready = e.ready & (e.wanted | kUnasked);  // the wish may have changed during the wait
+    e.ready = 0;
+    if (e.wanted == 0 || e.flags & kNew || !ready) continue;
+    owner.fn(fd, ready, 0, owner.arg);
+    ++*told;
   }
   peeks_.clear();
-  return told;
+  return left;
 }
 
 void Watches::retire_replaced() noexcept {
@@ -292,7 +302,7 @@ torque_err Watches::prepare_to_start_over() noexcept {
 void Watches::start_over() noexcept {
   for (size_t i = 0; i < entries_.size(); ++i) {
     Entry &e = entries_[i];
-    e.told = 0;
+    e.told = e.ready = 0;
     e.flags &= static_cast<uint8_t>(~kSuspect);
     if (e.wanted == 0 || e.flags & (kChanged | kAlways)) continue;
     e.flags |= kChanged;

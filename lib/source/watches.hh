@@ -71,7 +71,9 @@ class Watches {
   uint32_t tell_always() noexcept;
   // Whether the flush has found some that are ready without the kernel's having been told of them.
   bool any_peeked() const noexcept { return !peeks_.empty(); }
-  uint32_t tell_peeked() noexcept;
+  // Tells them, and takes over what the wait has brought for the same descriptors: one call tells both. They come first, as
+  // they would from the kernel, whose list of what is ready begins with what it told last. Answers how many events are left.
+  uint32_t tell_peeked(Ready *events, uint32_t n, uint64_t *told) noexcept;
 
   // An event came from a registration that has lost its number: only a new queue gets rid of it.
   bool must_start_over() const noexcept { return start_over_; }
@@ -86,6 +88,7 @@ class Watches {
     uint8_t wanted;  // public event bits, and kEdge
     uint8_t told;    // the same, as the kernel has it; 0: it has no registration, or has lost it with a close()
     uint8_t flags;
+    uint8_t ready;   // in peeks_ and not told yet: for what
   };
   static_assert(sizeof(Entry) == 8);
 

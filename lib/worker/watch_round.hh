@@ -24,10 +24,9 @@ namespace torque {
     make_queue_anew();
   uint64_t told = w.flush(queue, counters);
   uint64_t wait = timeout_ns;
-  // What was found without waiting is told at once; but not twice running, so that nobody is kept from being heard.
+  // What was found by looking is told in this pass, and so is whatever else is ready: a program may count on it that a pass
+  // tells all.
   const bool peeked = w.any_peeked();
-  const bool deaf = peeked && !was_deaf_;
-  was_deaf_ = deaf;
   if (wait) {
     if (peeked || w.any_always() || domain.has_work() || domain.idle.length() ||
         context_.stopping.load(std::memory_order_seq_cst)) {
@@ -38,21 +37,19 @@ namespace torque {
     if (wait) counters.add(Counter::sleeps);
   }
   counters.add(Counter::rounds);
-  uint32_t n = 0;
-  if (!deaf) {
-    counters.add(Counter::waits);
-    const WaitHooks &hooks = context_.options.waits;
-    const bool blocks = wait != 0;
-    if (blocks && hooks.before) [[unlikely]] {
-      hooks.about_to_wait(number);
-      if (domain.has_work() || domain.idle.length() || w.pending()) wait = 0;  // it brought that up
-    }
-    if (w.owner.before) w.owner.before(w.owner.hook_arg);
-    n = queue.wait(events, room, wait);
-    if (w.owner.after) w.owner.after(w.owner.hook_arg);
-    if (blocks) hooks.waited(number);
+  counters.add(Counter::waits);
+  const WaitHooks &hooks = context_.options.waits;
+  const bool blocks = wait != 0;
+  if (blocks && hooks.before) [[unlikely]] {
+    hooks.about_to_wait(number);
+    if (domain.has_work() || domain.idle.length() || w.pending()) wait = 0;  // it brought that up
   }
+  if (w.owner.before) w.owner.before(w.owner.hook_arg);
+  uint32_t n = queue.wait(events, room, wait);
+  if (w.owner.after) w.owner.after(w.owner.hook_arg);
+  if (blocks) hooks.waited(number);
 
+  if (peeked) n = w.tell_peeked(events, n, &told);
   uint32_t watched = 0;
   for (uint32_t i = 0; i < n; ++i) {
     if (!(events[i].handle & Watches::kMark)) continue;
@@ -60,7 +57,6 @@ namespace torque {
     told += w.arrived(events[i].handle, events[i].events, queue, counters);
   }
   counters.add(Counter::events, watched);
-  if (peeked) told += w.tell_peeked();
   if (w.any_always()) told += w.tell_always();
   if (watched != n || domain.has_work() || domain.timers.any() || domain.idle.length()) told += serve_sources(breaks, events, n);
   if (nested) domain.woke_up();

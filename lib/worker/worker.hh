@@ -72,7 +72,6 @@ class Worker {
   Window window_;
   Patience patience_;
   Ready *events_ = nullptr;
-  bool was_deaf_ = false;  // the pass before did not ask the kernel
   bool behind_ = false;    // timers may be due that were not judged yet, or have not fired yet
   bool unfired_ = false;   // the last round's share of timers was used up
   bool wall_first_ = false;  // after that the clocks take turns

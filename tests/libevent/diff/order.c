@@ -259,6 +259,50 @@ static void change_priority(evutil_socket_t fd, short what, void *name) {
           event_priority_set(all[i], 2));
 }
 
+static int others[2], asked[2];
+
+static void wish_to_write(evutil_socket_t fd, short what, void *name) {
+  told_and_drain(fd, what, name);
+  put(others[1], 1);
+  event_add(all[1], NULL);
+}
+
+static void written(evutil_socket_t fd, short what, void *name) {
+  told(fd, what, name);
+  static int times;
+  if (++times % 2) event_del(all[1]);
+}
+
+/* The wish to write is often granted at once: the pass that tells so tells also what else has become ready. */
+CASE(a_wish_to_write_beside_what_is_ready) {
+  struct event_base *base = new_base();
+  make_pair(asked), make_pair(others);
+  all[0] = make(base, asked[0], EV_READ | EV_PERSIST, wish_to_write, "asked");
+  all[1] = make(base, asked[0], EV_WRITE | EV_PERSIST, written, "reply");
+  all[2] = make(base, others[0], EV_READ | EV_PERSIST, told_and_drain, "other");
+  event_add(all[0], NULL), event_add(all[2], NULL);
+  turn(base);
+  for (int i = 0; i < 4; i++) {
+    put(asked[1], 1);
+    for (int k = 0; k < 3; k++) {
+      trace("pass");
+      turn(base);
+    }
+  }
+  for (int i = 0; i < 4; i++) { /* and the same descriptor has something to read as well */
+    put(asked[1], 1);
+    turn(base);
+    put(asked[1], 1);
+    for (int k = 0; k < 3; k++) {
+      trace("pass");
+      turn(base);
+    }
+  }
+  for (int i = 0; i < 3; i++) event_free(all[i]);
+  close_both(asked), close_both(others);
+  event_base_free(base);
+}
+
 CASE(the_priority_of_an_active_event_cannot_be_changed) {
   struct event_base *base = new_base_with(3);
   for (int i = 0; i < 4; i++)
