@@ -27,7 +27,8 @@ typedef void torque_pipe_end_fn(torque_source a, torque_source b, uint64_t a_to_
  *
  * Ends: when the peer of one has shut its sending side, the other's is shut when all has been passed on and sent. When one
  * ends by an error the other does, with the same error and a reset, as soon as what was passed to it is sent, or its
- * linger time is over; when one is closed or removed by the program, the other is closed. So both end. With KEEP_OPEN
+ * linger time is over; one that waits for its connection is given up; when one is closed or removed by the program, the
+ * other is closed. So both end. (ONE_WAY: once a's end was passed on, what a does in order is nothing to b.) With KEEP_OPEN
  * instead: a peer's end is told by end, after all has been passed on; when one of the streams has ended the other's
  * input is told as ever.
  * While they are joined both can be written to as well; what is written goes between what is passed on.
@@ -40,7 +41,8 @@ typedef void torque_pipe_end_fn(torque_source a, torque_source b, uint64_t a_to_
 TORQUE_API torque_err torque_stream_pipe(torque_source a, torque_source b, uint32_t flags, torque_pipe_end_fn *fn,
                                          void *arg);
 
-/* End the pipe that either of two streams is in; what has been read is passed on, what comes then is told as ever.
+/* End the pipe that either of two streams is in; what has been read is passed on, before what is written from then on; what
+ * comes then is told as ever.
  * Errors: STALE; KIND; STATE it is in none; RESOURCE. */
 TORQUE_API torque_err torque_stream_unpipe(torque_source stream);
 

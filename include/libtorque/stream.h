@@ -205,8 +205,8 @@ TORQUE_API torque_err torque_stream_expect_until(torque_source stream, const voi
 /* ---- From outside ---- */
 
 /* torque_source_run() (post.h) of a stream: fn runs in its turn, also before open, and everything that says "own callback"
- * works there. In order with what this thread has written to the stream and asked of it. Errors: as there; KIND not a
- * stream. */
+ * works there. (Of one that waits for its connection, when it has one.) In order with what this thread has written to the
+ * stream and asked of it. Errors: as there; KIND not a stream. */
 TORQUE_API torque_err torque_stream_run(torque_source stream, torque_run_fn *fn, void *arg);
 
 /* ---- Ends ---- */

@@ -109,7 +109,7 @@ torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
     s.ask((s.asked & ~undoes) | what);
     if (what & kAskEnd) s.ended.store(true, std::memory_order_relaxed);
   }
-  if ((what & kAskAbort) && !t.started() && give_up_waiting(t.slot(), TORQUE_ERR_SYSCALL + ECANCELED))
+  if ((what & kAskAbort) && !t.started() && give_up_waiting(t.slot(), TORQUE_ERR_SYSCALL + ECANCELED, false))
     retire_for_others(stream, TORQUE_END_CLOSED);
   t.call();
   return TORQUE_ERR_NONE;
@@ -282,7 +282,7 @@ torque_err torque_stream_attach(torque_source stream, int32_t fd, uint64_t open_
 torque_err torque_stream_fail(torque_source stream, torque_err err) {
   Target t(stream);
   if (t.err) return t.err;
-  if (t.started() || !give_up_waiting(t.slot(), err)) return TORQUE_ERR_STATE;
+  if (t.started() || !give_up_waiting(t.slot(), err, err == TORQUE_ERR_NONE)) return TORQUE_ERR_STATE;
   retire_for_others(stream, TORQUE_END_CLOSED);
   return TORQUE_ERR_NONE;
 }
@@ -463,7 +463,7 @@ torque_err torque_stream_release(torque_source stream, int32_t *ret_fd) {
   Target t(stream);
   if (const torque_err err = t.mine()) return err;
   Hold h = t.holding();
-  if (h.s.pending.load(std::memory_order_relaxed)) return TORQUE_ERR_STATE;
+  if (output_waits(h.s)) return TORQUE_ERR_STATE;
   const int fd = t.slot().fd.get();
   disown_descriptor(t.slot());
   over(h, TORQUE_ERR_NONE);

@@ -18,7 +18,7 @@ namespace {
 bool take_waiting(Stream &s) noexcept {
   HandingLock lock(s.lock);
   const bool waits = s.asked & kAskAwait;
-  s.ask(s.asked & ~uint32_t{kAskAwait});
+  if (waits) s.ask((s.asked & ~uint32_t{kAskAwait}) | kAskStart);
   return waits;
 }
 
@@ -27,7 +27,7 @@ bool take_waiting(Stream &s) noexcept {
 void await_connection(Slot &slot) noexcept {
   Stream &s = stream_of(slot);
   HandingLock lock(s.lock);
-  s.ask(s.asked | kAskAwait);
+  s.ask((s.asked & ~uint32_t{kAskStart}) | kAskAwait);
 }
 
 torque_err attach_descriptor(Slot &slot, int fd, uint64_t open_by) noexcept {
@@ -50,10 +50,10 @@ void detach_descriptor(Slot &slot) noexcept {
   await_connection(slot);
 }
 
-bool give_up_waiting(Slot &slot, torque_err err) noexcept {
+bool give_up_waiting(Slot &slot, torque_err err, bool quiet) noexcept {
   Stream &s = stream_of(slot);
   if (!take_waiting(s)) return false;
-  s.flags |= kOver | (err ? 0u : uint32_t{kQuiet});
+  s.flags |= kOver | (quiet ? uint32_t{kQuiet} : 0u);
   s.error = err;
   return true;
 }

@@ -95,12 +95,16 @@ void ask_own(Hold &h, uint32_t what, uint32_t undoes) noexcept {
   ask(h, what);
 }
 
+bool takes_calls(Slot &slot) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  return (stream_of(slot).asked & (kAskAwait | kAskStart)) ||
+         word::state(slot.word.load(std::memory_order_acquire)) != word::NEW;
+}
+
 torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept {
   Seen v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
   torque_err err = v.domain->context.usable();
   if (!err && v.kind != Kind::stream) err = TORQUE_ERR_KIND;
-  if (!err && word::state(v.word) == word::NEW) err = TORQUE_ERR_STATE;
   Piece *p = err ? nullptr : make_piece(v.domain->context.alloc, 0);
   if (!err && !p) err = TORQUE_ERR_RESOURCE;
   if (!err) {
@@ -109,9 +113,16 @@ torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept {
     p->release_arg = arg;
     Stream &s = stream_of(*v.slot);
     HandingLock lock(s.lock);
-    p->offset = s.asked & ~kAskCall;
-    s.ask(kAskCall);
-    s.mail.push(*p);
+    if (takes_calls(*v.slot)) {
+      const uint32_t waiting = s.asked & (kAskAwait | kAskStart);
+      p->offset = s.asked & ~(kAskCall | waiting);
+      s.ask(kAskCall | waiting);
+      s.mail.push(*std::exchange(p, nullptr));
+    }
+  }
+  if (p) {
+    free_piece(v.domain->context.alloc, p);
+    err = TORQUE_ERR_STATE;
   }
   if (!err) (void)activate(handle, TORQUE_TRIGGER);  // ended meanwhile: its end tells it
   let_go(*v.slot);

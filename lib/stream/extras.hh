@@ -34,6 +34,7 @@ struct Extras {
   Flow *sink = nullptr;       // what comes from there goes out; with a reference
   Fate applied = Fate::none;  // of the sink
   bool blocked = false;       // see is_blocked()
+  uint32_t parting = 0;       // of sides that are to be attached: unpiped before that
   uint32_t queued = kUnseen;  // of the output, in the kernel, at the last look since a send
   static constexpr uint32_t kUnseen = UINT32_MAX;
   torque_err failing = 0;     // it ends with that, by a reset, when all is sent

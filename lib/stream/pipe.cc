@@ -16,6 +16,8 @@ namespace {
 constexpr int kKernelPipe = 1 << 18;       // bytes; where the user's limit is lower it stays 64 KiB
 constexpr size_t kSpliceMost = size_t{1} << 20;
 
+Hold hold_of(uint64_t handle) noexcept { return {*current_turn(), stream_of(*find_slot(index_of(handle))), handle}; }
+
 void note_error(Flow &f, torque_err err) noexcept {
   torque_err none = 0;
   if (err) f.pipe->err.compare_exchange_strong(none, err, std::memory_order_relaxed);
@@ -31,15 +33,73 @@ void doom(Flow &f, Fate fate, torque_err err) noexcept {
   (void)activate(f.to, TORQUE_TRIGGER);
 }
 
+// The only way there is came to its end in order: the source has nothing more to do with the sink.
+bool is_done_with(const Flow &f) noexcept {
+  return f.pipe->is(TORQUE_PIPE_ONE_WAY) && f.fate.load(std::memory_order_relaxed) == Fate::shutdown;
+}
+
+// Who waits for its connection does so for nobody.
+void give_up(uint64_t handle, torque_err err) noexcept {
+  Seen v;
+  if (!hold(handle, &v)) return;
+  if (give_up_waiting(*v.slot, err, false)) retire_for_others(handle, TORQUE_END_CLOSED);
+  let_go(*v.slot);
+}
+
 void lose(Flow &f, torque_err err) noexcept {
   note_error(f, err);
   f.lost.store(true, std::memory_order_release);
-  (void)activate(f.from, TORQUE_TRIGGER);
+  const bool waits = activate(f.from, TORQUE_TRIGGER) == TORQUE_ERR_STATE;
+  if (waits && !f.pipe->is(TORQUE_PIPE_KEEP_OPEN)) give_up(f.from, err);
 }
 
 void free_side(Stream &s, uint32_t side) noexcept {
   HandingLock lock(s.lock);
   s.piped = static_cast<uint8_t>(s.piped & ~side);
+}
+
+// The source has left: what it handed over is the sink's own output, before all that is written from now on.
+void take_over(Hold &h, Flow &f) noexcept {
+  while (const uint64_t left = between(h.s)) {
+    Piece *p = new_piece(h, left);
+    if (!p) return over(h, TORQUE_ERR_RESOURCE);
+    const ssize_t n = sys::retry([&] { return ::read(f.kernel[0].get(), p->at, std::min<uint64_t>(left, p->room)); });
+    if (n <= 0) {
+      free_piece(h, p);
+      return over(h, n < 0 ? last_error() : TORQUE_ERR_SYSCALL + EIO);
+    }
+    p->left = static_cast<uint64_t>(n);
+    h.s.pending.fetch_add(p->left, std::memory_order_relaxed);
+    Pieces one;
+    one.push(*p);
+    enqueue(h, one);
+    f.out.fetch_add(static_cast<uint64_t>(n), std::memory_order_seq_cst);
+  }
+}
+
+extern "C" {
+
+static void take_over_rest(torque_source stream, torque_err err, void *arg) {
+  auto &f = *static_cast<Flow *>(arg);
+  Pipe &p = *f.pipe;
+  if (!err) {
+    Hold h = hold_of(stream);
+    if (h.s.extras && h.s.extras->sink == &f) take_over(h, f);
+  }
+  p.unref();
+}
+
+}  // extern "C"
+
+// What the source writes to the sink from now on comes behind what it handed over.
+void leave(Flow &f) noexcept {
+  torque_err err = TORQUE_ERR_NONE;
+  if (f.spliced.load(std::memory_order_relaxed)) {
+    f.pipe->ref();
+    err = call_stream(f.to, take_over_rest, &f);
+    if (err) f.pipe->unref();
+  }
+  doom(f, err == TORQUE_ERR_RESOURCE ? Fate::reset : Fate::leave, err == TORQUE_ERR_RESOURCE ? err : TORQUE_ERR_NONE);
 }
 
 void detach_source(Hold &h) noexcept {
@@ -137,61 +197,97 @@ void attach_source(Hold &h, Flow &f) noexcept {
   h.set(kRetell);
 }
 
-Hold hold_of(uint64_t handle) noexcept { return {*current_turn(), stream_of(*find_slot(index_of(handle))), handle}; }
-
 // Nothing is told to the program any more from now on. (Without memory it is until the stream is attached, which ends it.)
 void block(Hold h) noexcept {
   if (Extras *x = extras_of(h)) x->blocked = true;
 }
 
+void unblock(Hold &h) noexcept {
+  if (h.s.extras) h.s.extras->blocked = false;
+  h.clear(kFull);
+  h.set(kRetell);
+}
+
+// The way from stream i to the other.
+bool has_way(const Pipe &p, int i) noexcept { return i == 0 || !p.is(TORQUE_PIPE_ONE_WAY); }
+
+uint32_t sides_of(const Pipe &p, int i) noexcept {
+  return (has_way(p, i) ? kPipedFrom : 0u) | (has_way(p, 1 - i) ? kPipedTo : 0u);
+}
+
 // The stream was gone when it was to be attached.
-void never_attached(Pipe &p, int side) noexcept {
-  doom(p.flow[side], Fate::close, 0);
-  lose(p.flow[1 - side], 0);
+void never_attached(Pipe &p, int i) noexcept {
+  doom(p.flow[i], p.is(TORQUE_PIPE_KEEP_OPEN) ? Fate::leave : Fate::close, 0);
+  lose(p.flow[1 - i], 0);
+}
+
+// The pipe was ended before this stream was attached. Answers that; then its sides are free, and the other's sink is.
+bool ended_before(Hold &h, Pipe &p, int i) noexcept {
+  const uint32_t sides = sides_of(p, i);
+  if (Extras *x = h.s.extras; x && (x->parting & sides)) {
+    x->parting &= ~sides;
+    p.parted.store(true, std::memory_order_relaxed);
+  }
+  if (!p.parted.load(std::memory_order_relaxed)) return false;
+  if (has_way(p, i)) {
+    free_side(h.s, kPipedFrom);
+    unblock(h);
+    doom(p.flow[i], Fate::leave, 0);
+  }
+  return true;
 }
 
 extern "C" {
 
-static void attach_a_source(torque_source a, torque_err err, void *arg) {
+static void finish_first(torque_source stream, torque_err err, void *arg) {
   auto &p = *static_cast<Pipe *>(arg);
+  const int i = p.first;
   if (err) {
-    never_attached(p, 0);
+    never_attached(p, i);
   } else {
-    Hold h = hold_of(a);
-    attach_source(h, p.flow[0]);
+    Hold h = hold_of(stream);
+    if (!ended_before(h, p, i) && has_way(p, i)) attach_source(h, p.flow[i]);
   }
   p.unref();
 }
 
-static void block_b(torque_source b, torque_err err, void *arg) {
+static void block_second(torque_source stream, torque_err err, void *arg) {
   auto &p = *static_cast<Pipe *>(arg);
-  if (!err && !p.attached_b) block(hold_of(b));
+  if (!err && !p.attached_second) block(hold_of(stream));
   p.unref();
 }
 
-static void attach_b(torque_source b, torque_err err, void *arg) {
+static void attach_second(torque_source stream, torque_err err, void *arg) {
   auto &p = *static_cast<Pipe *>(arg);
-  p.attached_b = true;
+  const int i = 1 - p.first;
+  p.attached_second = true;
   if (err) {
-    never_attached(p, 1);
+    never_attached(p, i);
   } else {
-    Hold h = hold_of(b);
-    attach_sink(h, p.flow[0]);
-    if (!h.over() && !p.is(TORQUE_PIPE_ONE_WAY)) attach_source(h, p.flow[1]);
+    Hold h = hold_of(stream);
+    if (ended_before(h, p, i)) {
+      if (has_way(p, 1 - i)) free_side(h.s, kPipedTo);
+    } else {
+      if (has_way(p, 1 - i)) attach_sink(h, p.flow[1 - i]);
+      if (!h.over() && has_way(p, i)) attach_source(h, p.flow[i]);
+    }
   }
-  if (call_stream(p.flow[0].from, attach_a_source, &p)) attach_a_source(p.flow[0].from, TORQUE_ERR_STALE, &p);
+  const uint64_t first = p.flow[p.first].from;
+  if (call_stream(first, finish_first, &p)) finish_first(first, TORQUE_ERR_STALE, &p);
 }
 
-static void attach_a_sink(torque_source a, torque_err err, void *arg) {
+static void begin_first(torque_source stream, torque_err err, void *arg) {
   auto &p = *static_cast<Pipe *>(arg);
+  const int i = p.first;
   if (err) {
-    never_attached(p, 0);
+    never_attached(p, i);
   } else {
-    Hold h = hold_of(a);
-    if (!p.is(TORQUE_PIPE_ONE_WAY)) attach_sink(h, p.flow[1]);
-    block(h);
+    Hold h = hold_of(stream);
+    if (has_way(p, 1 - i)) attach_sink(h, p.flow[1 - i]);
+    if (has_way(p, i)) block(h);
   }
-  if (call_stream(p.flow[0].to, attach_b, &p)) attach_b(p.flow[0].to, TORQUE_ERR_STALE, &p);
+  const uint64_t second = p.flow[1 - i].from;
+  if (call_stream(second, attach_second, &p)) attach_second(second, TORQUE_ERR_STALE, &p);
 }
 
 static void part(torque_source stream, torque_err err, void *arg) {
@@ -200,7 +296,7 @@ static void part(torque_source stream, torque_err err, void *arg) {
     Hold h = hold_of(stream);
     Extras *x = h.s.extras;
     if (x && x->source && x->source->pipe == &p) {
-      doom(*x->source, Fate::leave, 0);
+      leave(*x->source);
       detach_source(h);
     }
   }
@@ -210,10 +306,19 @@ static void part(torque_source stream, torque_err err, void *arg) {
 }  // extern "C"
 
 void part_pipe(Pipe &p) noexcept {
+  p.parted.store(true, std::memory_order_relaxed);
   for (Flow &f : p.flow) {
     p.ref();
     if (call_stream(f.from, part, &p)) p.unref();
   }
+}
+
+// Of the pipe that these sides are to belong to nothing is attached yet: that finds out.
+void part_early(Hold &h, uint32_t sides) noexcept {
+  Extras *x = extras_of(h);
+  if (!x) return over(h, TORQUE_ERR_RESOURCE);
+  x->parting |= sides;
+  if (sides & kPipedFrom) unblock(h);
 }
 
 extern "C" {
@@ -221,9 +326,19 @@ extern "C" {
 static void part_both(torque_source stream, torque_err err, void *) {
   if (err) return;
   Hold h = hold_of(stream);
-  Extras *x = h.s.extras;
-  if (x && x->source) part_pipe(*x->source->pipe);
-  if (x && x->sink && (!x->source || x->sink->pipe != x->source->pipe)) part_pipe(*x->sink->pipe);
+  const Extras *x = h.s.extras;
+  uint32_t early;
+  {
+    HandingLock lock(h.s.lock);
+    early = h.s.piped;
+  }
+  if (x && x->source) early &= ~kPipedFrom;
+  if (x && x->sink) early &= ~kPipedTo;
+  Pipe *source = x && x->source ? x->source->pipe : nullptr;
+  Pipe *sink = x && x->sink ? x->sink->pipe : nullptr;
+  if (source) part_pipe(*source);
+  if (sink && sink != source) part_pipe(*sink);
+  if (early) part_early(h, early);
 }
 
 }  // extern "C"
@@ -231,39 +346,43 @@ static void part_both(torque_source stream, torque_err err, void *) {
 // Takes these sides of a stream. Errors: as torque_stream_pipe().
 torque_err take_sides(const Seen &v, uint32_t sides) noexcept {
   if (v.kind != Kind::stream) return TORQUE_ERR_KIND;
-  if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
   Stream &s = stream_of(*v.slot);
   HandingLock lock(s.lock);
-  if (s.piped & sides) return TORQUE_ERR_STATE;
+  if (!takes_calls(*v.slot) || (s.piped & sides)) return TORQUE_ERR_STATE;
   s.piped = static_cast<uint8_t>(s.piped | sides);
   return TORQUE_ERR_NONE;
 }
 
 // In a callback of a stream it begins there at once; else with its next turn.
-void block_both(Pipe &p, bool both) noexcept {
+void block_both(Pipe &p) noexcept {
   Turn *t = current_turn();
   const uint64_t current = t ? t->current : 0;
-  if (current == p.flow[0].from || (both && current == p.flow[0].to)) block(hold_of(current));
-  if (!both || current == p.flow[0].to) return;
+  const int i = 1 - p.first;
+  const uint64_t first = p.flow[p.first].from, second = p.flow[i].from;
+  if ((current == first && has_way(p, p.first)) || (current == second && has_way(p, i))) block(hold_of(current));
+  if (!has_way(p, i) || current == second) return;
   p.ref();
-  if (call_stream(p.flow[0].to, block_b, &p)) p.unref();  // it has ended, or what comes before it is attached is told
+  if (call_stream(second, block_second, &p)) p.unref();  // it has ended, or what comes before it is attached is told
 }
 
-torque_err join_held(const Seen &a, const Seen &b, Pipe *p, uint64_t handle_a) noexcept {
-  const bool both = !p->is(TORQUE_PIPE_ONE_WAY);
-  torque_err err = take_sides(a, both ? kPipedFrom | kPipedTo : kPipedFrom);
+bool awaits(const Seen &v) noexcept { return word::state(v.word) == word::NEW; }
+
+torque_err join_held(const Seen &a, const Seen &b, Pipe *p) noexcept {
+  const uint32_t of_a = sides_of(*p, 0), of_b = sides_of(*p, 1);
+  torque_err err = take_sides(a, of_a);
   if (err) return err;
-  err = take_sides(b, both ? kPipedFrom | kPipedTo : kPipedTo);
+  err = take_sides(b, of_b);
   const bool taken_b = !err;
-  p->ref();  // for here
-  if (!err) err = call_stream(handle_a, attach_a_sink, p);
+  p->first = awaits(a) && !awaits(b) ? 1 : 0;  // that one can give up the other
+  p->ref();                                    // for here
+  if (!err) err = call_stream(p->flow[p->first].from, begin_first, p);
   if (!err) {
-    block_both(*p, both);
+    block_both(*p);
     p->unref();
     return TORQUE_ERR_NONE;
   }
-  free_side(stream_of(*a.slot), both ? kPipedFrom | kPipedTo : kPipedFrom);
-  if (taken_b) free_side(stream_of(*b.slot), both ? kPipedFrom | kPipedTo : kPipedTo);
+  free_side(stream_of(*a.slot), of_a);
+  if (taken_b) free_side(stream_of(*b.slot), of_b);
   return err;
 }
 
@@ -292,7 +411,7 @@ void apply(Hold &h, Flow &f, Fate fate) noexcept {
 void splice_out(Hold &h, Flow &f, size_t *budget) noexcept {
   const int fd = h.s.slot->fd.get();
   while (*budget && h.is(kWritable) && !h.is(kBroken)) {
-    const uint64_t left = f.filled();
+    const uint64_t left = between(h.s);
     if (left == 0) return;
     const ssize_t n = sys::retry([&] {
       return ::splice(f.kernel[0].get(), nullptr, fd, nullptr, std::min<uint64_t>(left, *budget),
@@ -319,8 +438,7 @@ void Pipe::unref() noexcept {
   if (refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   if (fn) {
     const Outside outside;
-    fn(flow[0].from, flow[0].to, flow[0].out.load(std::memory_order_relaxed), flow[1].out.load(std::memory_order_relaxed),
-       err.load(std::memory_order_relaxed), arg);
+    fn(flow[0].from, flow[0].to, flow[0].went(), flow[1].went(), err.load(std::memory_order_relaxed), arg);
   }
   alloc.destroy(this);
 }
@@ -341,7 +459,7 @@ torque_err join_streams(uint64_t a, uint64_t b, uint32_t flags, torque_pipe_end_
         p->flow[i].from = i ? b : a;
         p->flow[i].to = i ? a : b;
       }
-      err = join_held(va, vb, p, a);
+      err = join_held(va, vb, p);
       if (err) context.alloc.destroy(p);
     }
     let_go(*vb.slot);
@@ -378,9 +496,16 @@ void begin_pipes(Hold &h) noexcept {
     return;
   }
   x.blocked = false;  // what still comes goes nowhere
-  if (f.pipe->is(TORQUE_PIPE_KEEP_OPEN)) return detach_source(h);
-  if (!f.pipe->is(TORQUE_PIPE_ONE_WAY)) return;  // the other way tells how it ends
+  if (f.pipe->is(TORQUE_PIPE_KEEP_OPEN)) {
+    doom(f, Fate::leave, 0);
+    return detach_source(h);
+  }
   const torque_err err = f.err.load(std::memory_order_relaxed);
+  if (!f.pipe->is(TORQUE_PIPE_ONE_WAY)) {  // the other way tells how it ends, if it was attached before
+    Flow *back = x.sink && x.sink->pipe == f.pipe ? x.sink : nullptr;
+    if (err && back && back->fate.load(std::memory_order_relaxed) < Fate::reset) doom(*back, Fate::reset, err);
+    return;
+  }
   if (err) {
     h.set(kReset);
     return over(h, err);
@@ -396,8 +521,7 @@ size_t pass_on(Hold &h, const char *data, size_t length) noexcept {
     lose(f, 0);
     return length;
   }
-  f.in.fetch_add(length, std::memory_order_relaxed);
-  f.out.fetch_add(length, std::memory_order_relaxed);
+  f.copied.fetch_add(length, std::memory_order_relaxed);
   if (full) wait_for_room(h, f);
   return length;
 }
@@ -446,18 +570,22 @@ bool splice_in(Hold &h, size_t *budget) noexcept {
 void source_closes(Hold &h) noexcept {
   Flow &f = *h.s.extras->source;
   if (!f.pipe->is(TORQUE_PIPE_KEEP_OPEN)) {
-    if (f.fate.load(std::memory_order_relaxed) < Fate::close) doom(f, Fate::close, 0);
+    if (!is_done_with(f) && f.fate.load(std::memory_order_relaxed) < Fate::close) doom(f, Fate::close, 0);
     return;
   }
-  doom(f, Fate::leave, 0);
+  leave(f);
   detach_source(h);
 }
 
 bool end_passed_on(Hold &h) noexcept {
   Flow &f = *h.s.extras->source;
   const bool keeps = f.pipe->is(TORQUE_PIPE_KEEP_OPEN), one_way = f.pipe->is(TORQUE_PIPE_ONE_WAY);
-  doom(f, keeps ? Fate::leave : Fate::shutdown, 0);
-  if (keeps) detach_source(h);
+  if (keeps) {
+    leave(f);
+    detach_source(h);
+  } else {
+    doom(f, Fate::shutdown, 0);
+  }
   return !keeps && !one_way;
 }
 
@@ -465,9 +593,11 @@ void mind_sink(Hold &h, size_t *budget) noexcept {
   Flow &f = *h.s.extras->sink;
   const Fate fate = f.fate.load(std::memory_order_acquire);
   const bool behind = has_mail(h.s);
+  // The program has ended the output: what is between still goes, and no more comes.
+  if (h.is(kEndAsked) && fate == Fate::none && !f.lost.load(std::memory_order_relaxed)) lose(f, 0);
   if (!behind && h.s.wire.empty() && f.spliced.load(std::memory_order_acquire)) splice_out(h, f, budget);
   if (h.over()) return;
-  const bool empty = f.filled() == 0;
+  const bool empty = between(h.s) == 0;
   if (f.waiting.load(std::memory_order_seq_cst)) {
     const uint64_t pending = h.s.pending.fetch_add(0, std::memory_order_seq_cst);
     if (empty && pending <= h.s.type->output_low && f.waiting.exchange(false, std::memory_order_seq_cst)) {
@@ -483,7 +613,12 @@ void mind_sink(Hold &h, size_t *budget) noexcept {
 void end_pipes(Stream &s, torque_err err) noexcept {
   if (Flow *f = std::exchange(s.extras->source, nullptr)) {
     const bool keeps = f->pipe->is(TORQUE_PIPE_KEEP_OPEN);
-    doom(*f, keeps ? Fate::leave : err ? Fate::reset : Fate::close, err);
+    if (keeps) {
+      note_error(*f, err);
+      leave(*f);
+    } else if (err || !is_done_with(*f)) {
+      doom(*f, err ? Fate::reset : Fate::close, err);
+    }
     f->pipe->unref();
   }
   if (Flow *f = std::exchange(s.extras->sink, nullptr)) {

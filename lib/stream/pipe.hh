@@ -5,6 +5,8 @@
 //   source's turn: reads, and hands over: into the mailbox of the sink, or into a pipe of the kernel (spliced)
 //   sink's turn:   sends; wakes a source that waits for room; does what the source's end means for it (the fate)
 //
+// When the source leaves, the sink takes what is left in the kernel's pipe into its own output, in the order of its mailbox.
+//
 // Always true: what the source handed over comes before the fate that it set. A source waits only while something of what
 // it handed over is not sent, and the sink looks for it after each bit that it has sent: so nobody waits for ever.
 #pragma once
@@ -33,15 +35,16 @@ struct Flow {
   // The source's holder writes; spliced is stored after the descriptors.
   Fd kernel[2];
   std::atomic<bool> spliced{false};
-  std::atomic<uint64_t> in{0};
-  // The sink's holder, and the source's for what goes through the mailbox.
-  std::atomic<uint64_t> out{0};
+  std::atomic<uint64_t> in{0};      // into the kernel's pipe
+  std::atomic<uint64_t> copied{0};  // into the mailbox. relaxed: a figure
+  // The sink's holder.
+  std::atomic<uint64_t> out{0};    // out of the kernel's pipe
   std::atomic<bool> plain{false};  // the sink has no layers, and a descriptor. Before the source is attached
 
   // seq_cst: the source sets it and looks for room again; the sink makes room and then looks at it.
   std::atomic<bool> waiting{false};
   std::atomic<Fate> fate{Fate::none};   // store_release by who ends the source
-  std::atomic<bool> lost{false};        // the sink has ended. store_release
+  std::atomic<bool> lost{false};        // the sink has ended, or its output. store_release
   std::atomic<torque_err> err{0};       // before fate or lost
 
   // Bytes in the kernel's pipe. Less than there are for who adds, more for who takes: never below 0 for the latter.
@@ -49,6 +52,7 @@ struct Flow {
     const uint64_t taken = out.load(std::memory_order_seq_cst);
     return in.load(std::memory_order_acquire) - taken;
   }
+  uint64_t went() const noexcept { return out.load(std::memory_order_relaxed) + copied.load(std::memory_order_relaxed); }
 };
 
 // Freed by the last of the sides that are attached and the functions under way to them.
@@ -66,7 +70,10 @@ struct Pipe {
   std::atomic<uint32_t> refs{1};
   std::atomic<torque_err> err{0};  // the first
   Flow flow[2];                    // from a to b, from b to a
-  bool attached_b = false;         // b's holder
+  // Whose sink is attached first, and whose source last: 0 a, 1 b. Constant once it is joined.
+  int first = 0;
+  bool attached_second = false;      // the other one's holder
+  std::atomic<bool> parted{false};  // torque_stream_unpipe(): what is not attached yet never is. Calls come behind it
 };
 
 // Stream::piped; under the mailbox's lock.

@@ -79,6 +79,7 @@ bool tell_hangup(Hold &h) noexcept {
 // All output has gone through the layers. (A handshake is seen through first, unless it is of no use any more.)
 bool may_pass_end(const Hold &h) noexcept {
   const Layers *layers = h.s.layers;
+  if (between(h.s) && !h.is(kBroken)) return false;
   return !layers || (layers->plain.empty() && (layers_ready(h.s) || h.is(kClosing)));
 }
 
@@ -123,7 +124,7 @@ void conclude(Hold &h) noexcept {
 
 // Something waits, and not for a layer.
 bool can_send(const Stream &s) noexcept {
-  if (s.extras && s.extras->sink && s.extras->sink->filled()) return true;
+  if (between(s)) return true;
   return !s.wire.empty() || (s.layers && !s.layers->plain.empty() && !s.layers->held);
 }
 

@@ -67,6 +67,7 @@ enum : uint32_t {
   kAskEnd = kAskShutdown | kAskClose | kAskAbort,
   kAskCall = 1u << 5,  // functions stand in the mailbox
   kAskAwait = 1u << 6,  // it waits for its connection: who takes this away attaches one, or fails it
+  kAskStart = 1u << 8,  // it has one, and is about to start
   kAskDrain = 1u << 7,  // a write elsewhere went above the high mark: whoever wrote may wait for drain
 };
 
@@ -167,9 +168,8 @@ void await_connection(Slot &slot) noexcept;
 torque_err attach_descriptor(Slot &slot, int fd, uint64_t open_by) noexcept;
 // It did not start: it waits on.
 void detach_descriptor(Slot &slot) noexcept;
-// It waits no more, and its end is told with err; TORQUE_ERR_NONE: not told. The caller retires it. False: it has a
-// connection.
-bool give_up_waiting(Slot &slot, torque_err err) noexcept;
+// It waits no more, and its end is told with err, unless quiet. The caller retires it. False: it has a connection.
+bool give_up_waiting(Slot &slot, torque_err err, bool quiet) noexcept;
 // What other threads have asked for, and have written.
 void read_mail(Hold &h) noexcept;
 void ask(Hold &h, uint32_t asked) noexcept;
@@ -184,6 +184,8 @@ void reset_on_close(int fd) noexcept;
 // ---- Functions from outside: calls.cc ----
 // As call_source().
 torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept;
+// It was started, or waits for its connection: then its first turn finds them.
+bool takes_calls(Slot &slot) noexcept;  // REQUIRES the mailbox's lock
 // Mail with functions in it, and what was asked for after all that.
 void run_mail(Hold &h, Pieces &mail, uint32_t asked) noexcept;
 // From the own callback: at once, behind what others have written.
@@ -242,10 +244,12 @@ torque_err append_wire(Hold &h, const char *data, size_t length) noexcept;
 void send_wire(Hold &h, size_t *budget) noexcept;
 // The descriptor takes no more: what can still be read is told first.
 void output_failed(Hold &h, torque_err err) noexcept;
-// Something waits to be sent, in whatever place.
-inline bool output_waits(const Stream &s) noexcept {
-  return s.pending.load(std::memory_order_relaxed) || (s.extras && s.extras->sink && s.extras->sink->filled());
+// What is to be sent and is still between this stream and the one that is piped to it: in a pipe of the kernel.
+inline uint64_t between(const Stream &s) noexcept {
+  return s.extras && s.extras->sink && !(s.flags & kEndPassed) ? s.extras->sink->filled() : 0;
 }
+// Something waits to be sent, in whatever place.
+inline bool output_waits(const Stream &s) noexcept { return s.pending.load(std::memory_order_relaxed) || between(s); }
 void drop_output(Hold &h) noexcept;
 // Output is short enough again: the program is told.
 void relieve(Hold &h) noexcept;

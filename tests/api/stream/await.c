@@ -50,6 +50,47 @@ static void attached(void **state) {
   party_free(p);
 }
 
+static void note_run(torque_source stream, torque_err err, void *arg) {
+  struct party *p = arg;
+  if (stream == 0) p->strange++;
+  if (err) p->err = err;
+  p->aux++;
+}
+
+/* Functions for its turn wait with it, behind what was written before them, and are told of its end. */
+static void functions(void **state) {
+  struct fixture *f = *state;
+  for (int k = 0; k < 2; k++) {
+    struct party *p = party_new(f, party_take, NULL);
+    int fd[2];
+    const torque_source s = await(p);
+    assert_int_equal(torque_stream_write(s, "x", 1), 0);
+    assert_int_equal(torque_stream_run(s, note_run, p), 0);
+    assert_int_equal(torque_stream_write(s, "y", 1), 0);
+    assert_int_equal(torque_source_run(s, note_run, p), 0);
+    fixture_settle(f);
+    assert_int_equal(p->aux, 0);
+    if (k == 0) {
+      fixture_pair(f, fd);
+      fixture_disown(f, fd[0]);
+      assert_int_equal(torque_stream_attach(s, fd[0], 0), 0);
+      AWAIT(f, p->aux == 2);
+      assert_int_equal(p->err, 0);
+      char c[2];
+      AWAIT(f, recv(fd[1], c, 2, MSG_PEEK | MSG_DONTWAIT) == 2);
+      assert_memory_equal(c, "xy", 2);
+      fixture_close(f, fd[1]);
+    } else {
+      assert_int_equal(torque_stream_fail(s, CANCELLED), 0);
+    }
+    AWAIT(f, p->closed == 1);
+    assert_int_equal(p->aux, 2);
+    assert_int_equal(torque_stream_run(s, note_run, p), TORQUE_ERR_STALE);
+    assert_int_equal(p->strange, 0);
+    party_free(p);
+  }
+}
+
 static void failed(void **state) {
   struct fixture *f = *state;
   struct party *p = party_new(f, party_take, NULL);
@@ -188,7 +229,7 @@ static void ended_meanwhile(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      ON_EVERY(attached), ON_EVERY(failed), ON_EVERY(refused), ON_EVERY(open_by), ON_EVERY(ended_meanwhile),
+      ON_EVERY(attached), ON_EVERY(functions), ON_EVERY(failed), ON_EVERY(refused), ON_EVERY(open_by), ON_EVERY(ended_meanwhile),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
