@@ -40,6 +40,17 @@ TORQUE_API torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, u
  * Errors: STALE; KIND; STATE not started; SYSCALL + errno. */
 TORQUE_API torque_err torque_listen_address(torque_source listener, void *addr, uint32_t size, uint32_t *ret_addrlen);
 
+/* Stop accepting, and go on. Connections that come meanwhile wait in the backlog; resume takes them. Each may be called
+ * again without effect, before the start too (it then starts paused), and in the accept callback, which may go on to use
+ * its descriptor. Independent of the rest that follows a lack of descriptors: accepting goes on when neither holds.
+ *
+ * When pause has returned no connection is taken from the backlog before resume is called. Callbacks for connections that
+ * were taken before, one at most for each worker, may still run on other threads.
+ * Works for listeners of all policies, and of streams (stream.h). Thread: any.
+ * Errors: STALE; KIND not a listener; STOPPED; FORKED. */
+TORQUE_API torque_err torque_listen_pause(torque_source listener);
+TORQUE_API torque_err torque_listen_resume(torque_source listener);
+
 TORQUE_END_DECLS
 
 #endif

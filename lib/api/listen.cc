@@ -31,6 +31,20 @@ torque_err make(torque_ctx *ctx, torque_accept_fn *fn, void *arg, uint32_t polic
   return TORQUE_ERR_NONE;
 }
 
+// Calls f with a listener that cannot be finished meanwhile, started or not.
+template <class F>
+torque_err with_listener(torque_source source, F f) noexcept {
+  const Visit visit;
+  Seen v;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  if (v.kind != Kind::listener) return TORQUE_ERR_KIND;
+  if (const torque_err err = v.domain->context.usable()) return err;
+  if (!hold(source, &v)) return TORQUE_ERR_STALE;
+  const torque_err err = f(*static_cast<Listener *>(ends(*v.slot).extra));
+  let_go(*v.slot);
+  return err;
+}
+
 }  // namespace
 
 extern "C" {
@@ -82,6 +96,20 @@ torque_err torque_listen_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t pol
   torque_source source;
   const torque_err err = torque_listen_fd_new(ctx, fd, policy, fn, arg, &source);
   return err ? err : start_or_undo(source, ret_source);
+}
+
+torque_err torque_listen_pause(torque_source listener) {
+  return with_listener(listener, [](Listener &l) {
+    pause_listener(l);
+    return TORQUE_ERR_NONE;
+  });
+}
+
+torque_err torque_listen_resume(torque_source listener) {
+  return with_listener(listener, [](Listener &l) {
+    resume_listener(l);
+    return TORQUE_ERR_NONE;
+  });
 }
 
 torque_err torque_listen_address(torque_source listener, void *addr, uint32_t size, uint32_t *ret_addrlen) {

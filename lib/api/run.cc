@@ -98,6 +98,7 @@ void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
     Seen v;
     if (*err || !look(handle, &v)) return;
     if (v.kind == Kind::stream) revive_stream(*v.slot);
+    if (v.kind == Kind::listener) revive_listener(*v.slot);
     if (word::state(v.word) == word::NEW) return;
     if (v.kind == Kind::datagram) *err = reattach_port(*v.slot, handle);
     else if (v.kind == Kind::network) *err = reattach_network(*v.slot, handle);

@@ -3,6 +3,8 @@
 // domain that takes connections. Every acceptor has a descriptor number of its own.
 #include "source/listener.hh"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -77,7 +79,7 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   s->fd.set(fd.release());
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
   s->traits.set(static_cast<uint16_t>(kOwnsFd | (l.policy == TORQUE_LISTEN_EXCLUSIVE ? kExclusiveWake : 0)));
-  l.acceptors[i].store(handle_of(*s), std::memory_order_release);
+  l.part[i].acceptor.store(handle_of(*s), std::memory_order_seq_cst);
   return TORQUE_ERR_NONE;
 }
 
@@ -85,7 +87,7 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
 torque_err start_acceptors(Context &context, Listener &l) noexcept {
   for (uint32_t i = 0; i < l.parts; ++i) {
     Seen v;
-    const uint64_t handle = l.acceptors[i].load(std::memory_order_relaxed);
+    const uint64_t handle = l.part[i].acceptor.load(std::memory_order_relaxed);
     if (!look(handle, &v)) continue;
     const torque_err err = start_fd(context, *v.slot, handle);
     if (err && err != TORQUE_ERR_STATE) return err;
@@ -95,7 +97,7 @@ torque_err start_acceptors(Context &context, Listener &l) noexcept {
 
 void end_acceptors(Listener &l) noexcept {
   for (uint32_t i = 0; i < l.domains; ++i) {
-    const uint64_t handle = l.acceptors[i].exchange(0, std::memory_order_relaxed);
+    const uint64_t handle = l.part[i].acceptor.exchange(0, std::memory_order_relaxed);
     if (handle) retire(handle, TORQUE_END_REMOVED);
   }
 }
@@ -120,16 +122,37 @@ bool resting(Slot &s, const Listener &l, uint64_t handle) noexcept {
          s.domain.get()->timers.due_at(s, generation_of(handle), &until) && until != kNever;
 }
 
+// The next connection; -1 and errno: there is none, or none to be taken.
+int take_connection(const Slot &s, Listener &l, Part &part, sockaddr_storage *peer, socklen_t *len) noexcept {
+  part.taking.store(true, std::memory_order_seq_cst);
+  int fd = -1, e = EAGAIN;
+  if (!l.paused.load(std::memory_order_seq_cst)) {
+    fd = ::accept4(s.fd.get(), reinterpret_cast<sockaddr *>(peer), len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    e = errno;
+  }
+  part.taking.store(false, std::memory_order_seq_cst);
+  errno = e;
+  return fd;
+}
+
+// Each acceptor looks for connections: those that came meanwhile have been told already.
+void wake_acceptors(Listener &l) noexcept {
+  for (uint32_t i = 0; i < l.domains; ++i) {
+    const uint64_t handle = l.part[i].acceptor.load(std::memory_order_seq_cst);
+    if (handle) (void)activate(handle, TORQUE_READ);  // not started: it looks when it has
+  }
+}
+
 }  // namespace
 
 Listener *make_listener(Context &context, Slot &s) noexcept {
   const uint32_t n = context.domain_count();
-  auto *acceptors = static_cast<std::atomic<uint64_t> *>(context.alloc.get(n * sizeof(std::atomic<uint64_t>)));
-  if (!acceptors) return nullptr;
-  for (uint32_t i = 0; i < n; ++i) new (&acceptors[i]) std::atomic<uint64_t>(0);
-  auto *l = context.alloc.make<Listener>(s, acceptors, n);
+  auto *parts = static_cast<Part *>(context.alloc.get(n * sizeof(Part), alignof(Part)));
+  if (!parts) return nullptr;
+  for (uint32_t i = 0; i < n; ++i) new (&parts[i]) Part;
+  auto *l = context.alloc.make<Listener>(s, parts, n);
   if (!l) {
-    context.alloc.put(acceptors, n * sizeof *acceptors);
+    context.alloc.put(parts, n * sizeof *parts);
     return nullptr;
   }
   l->rest.store(kRestMin, std::memory_order_relaxed);
@@ -139,7 +162,7 @@ Listener *make_listener(Context &context, Slot &s) noexcept {
 
 // Its descriptor cannot be closed until let_go(): a number that was read before may be another file's by now.
 torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept {
-  return hold(l.acceptors[0].load(std::memory_order_acquire), ret) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+  return hold(l.part[0].acceptor.load(std::memory_order_acquire), ret) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
 }
 
 namespace {
@@ -184,8 +207,26 @@ void free_listener(Context &context, Slot &s) noexcept {
   auto *l = static_cast<Listener *>(ends(s).extra);
   if (!l) return;
   if (l->free_own) l->free_own(context, l->own);
-  context.alloc.put(l->acceptors, l->domains * sizeof *l->acceptors);
+  context.alloc.put(l->part, l->domains * sizeof *l->part);
   context.alloc.destroy(l);
+}
+
+// An acceptor that sees the pause takes nothing; one that does not has said before that it may, and is waited for: that is
+// one system call, which does not block.
+void pause_listener(Listener &l) noexcept {
+  l.paused.store(true, std::memory_order_seq_cst);
+  for (uint32_t i = 0; i < l.domains; ++i) {
+    while (l.part[i].taking.load(std::memory_order_seq_cst) && l.paused.load(std::memory_order_relaxed)) ::sched_yield();
+  }
+}
+
+void resume_listener(Listener &l) noexcept {
+  if (l.paused.exchange(false, std::memory_order_seq_cst)) wake_acceptors(l);
+}
+
+void revive_listener(Slot &s) noexcept {
+  auto *l = static_cast<Listener *>(ends(s).extra);
+  for (uint32_t i = 0; l && i < l->domains; ++i) l->part[i].taking.store(false, std::memory_order_relaxed);
 }
 
 void end_acceptor(Slot &s) noexcept {
@@ -197,6 +238,7 @@ bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   auto &l = *static_cast<Listener *>(ends(s).extra);
   if (!(events & kTimerEvent) && resting(s, l, handle)) return false;
   s.expirations.store(0, std::memory_order_relaxed);
+  Part &part = l.part[l.parts == 1 ? 0 : s.domain.get()->index];
   // The caller knows the listener by its own handle, also for waiting from inside.
   t.current = l.parent;
   bool more = true;
@@ -204,7 +246,7 @@ bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   for (int i = 0; i < kBatch && more; ++i) {
     sockaddr_storage peer;
     socklen_t len = sizeof peer;
-    const int fd = ::accept4(s.fd.get(), reinterpret_cast<sockaddr *>(&peer), &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int fd = take_connection(s, l, part, &peer, &len);
     if (fd < 0) {
       const int e = errno;
       if (out_of_something(e)) lacking = e;

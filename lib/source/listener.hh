@@ -11,9 +11,19 @@
 
 namespace torque {
 
+// What one domain has of a listener.
+struct Part {
+  // The acceptor's handle; 0 before it is made and once it has ended. seq_cst: who wakes it has changed before what the
+  // acceptor looks at. Pairs also with load_acquire in hold_acceptor(): its descriptor, and how many there will be.
+  std::atomic<uint64_t> acceptor{0};
+  // The acceptor's holder: it may be taking a connection. seq_cst: it is said before paused is looked at, see
+  // pause_listener().
+  std::atomic<bool> taking{false};
+};
+
 // What a listener's source and its acceptors share. Freed with the listener's source, which outlives the acceptors.
 struct Listener {
-  Listener(Slot &s, std::atomic<uint64_t> *a, uint32_t n) noexcept : slot(s), acceptors(a), domains(n) {}
+  Listener(Slot &s, Part *p, uint32_t n) noexcept : slot(s), part(p), domains(n) {}
 
   // Constant once started.
   uint32_t policy = TORQUE_LISTEN_DEFAULT;
@@ -28,18 +38,24 @@ struct Listener {
   uint32_t parts = 0;
 
   Slot &slot;  // whose arg fn is called with
-  // Their handles, one for each domain; 0 before they are made and once they have ended. store_release when one is made
-  // pairs with load_acquire in hold_acceptor(): its descriptor, and how many there will be. Constant.
-  std::atomic<uint64_t> *const acceptors;
+  // Constant. One for each domain; the first `parts` are used.
+  Part *const part;
   const uint32_t domains;
 
   // Any acceptor: how long to rest next time (ns).
   std::atomic<uint64_t> rest{0};
+
+  // Any thread; seq_cst, pairs with Part::taking.
+  std::atomic<bool> paused{false};
 };
 
 // For a new source of that kind; null: no memory.
 Listener *make_listener(Context &context, Slot &s) noexcept;
 // The first of its parts, held until let_go(). Errors: STALE it has none yet, or none any more.
 torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept;
+
+// For who holds the listener's source. When pause returns no acceptor takes a connection before resume.
+void pause_listener(Listener &l) noexcept;
+void resume_listener(Listener &l) noexcept;
 
 }  // namespace torque

@@ -143,6 +143,7 @@ torque_err reattach_signals(Context &context) noexcept;  // after a fork
 torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept;
 void end_listener(Slot &s) noexcept;
 void free_listener(Context &context, Slot &s) noexcept;
+void revive_listener(Slot &s) noexcept;  // in a forked child, as below
 void end_acceptor(Slot &s) noexcept;
 
 void revive_stream(Slot &s) noexcept;  // in a forked child, before it runs there

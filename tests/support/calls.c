@@ -132,6 +132,8 @@ static torque_err undo(torque_err err, torque_source made) {
   X(post_source, torque_post_source(t->event, work, NULL))                                                         \
   X(strand_post, torque_strand_post(t->strand, work, NULL))                                                        \
   X(listen_address, torque_listen_address(t->listener, NULL, 0, &small))                                           \
+  X(listen_pause, torque_listen_pause(t->listener))                                                                \
+  X(listen_resume, torque_listen_resume(t->listener))                                                              \
   X(datagram_address, torque_datagram_address(t->group, NULL, 0, &small))                                          \
   X(datagram_send, torque_datagram_send(t->datagram, &discard, sizeof discard, BYTES))                           \
   X(group_send, torque_datagram_send(t->group, &discard, sizeof discard, BYTES))                                 \
