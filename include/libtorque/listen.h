@@ -51,6 +51,17 @@ TORQUE_API torque_err torque_listen_address(torque_source listener, void *addr, 
 TORQUE_API torque_err torque_listen_pause(torque_source listener);
 TORQUE_API torque_err torque_listen_resume(torque_source listener);
 
+/* Listeners of streams (stream.h): how many streams that it has made may be alive at once; 0, the default: any number.
+ * When so many are, further connections wait in the backlog, and each end of a stream lets one in. There are never more,
+ * whatever number of workers accepts. A stream counts from before its connection is taken until its close callback has
+ * returned; one whose descriptor was released, or that never opened, ends like any other. A maximum below the present
+ * number ends no stream. Independent of pause.
+ * count: how many are alive. Thread: any. The maximum may be set at any time, also before the start.
+ * Errors: STALE; KIND not a listener of streams (of a descriptor of the program's the library does not know the end);
+ *         INVAL no ret_count; STOPPED; FORKED. */
+TORQUE_API torque_err torque_listen_set_max(torque_source listener, uint32_t most);
+TORQUE_API torque_err torque_listen_count(torque_source listener, uint32_t *ret_count);
+
 TORQUE_END_DECLS
 
 #endif

@@ -151,10 +151,29 @@ TORQUE_API torque_err torque_stream_attach(torque_source stream, int32_t fd, uin
 TORQUE_API torque_err torque_stream_fail(torque_source stream, torque_err err);
 
 /* Listen, and make each connection a stream with that type and arg (open may give it its own: torque_stream_set_arg()).
- * As torque_listen_add(); the listener is a source of its own, and its end does not end the streams. */
+ * As torque_listen_add(); the listener is a source of its own, and its end does not end the streams.
+ * How many may be alive: torque_listen_set_max(). new and torque_source_start(): in two steps. */
 TORQUE_API torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                                            uint32_t policy, struct torque_stream_type *type, void *arg,
                                            torque_source *ret_listener) TORQUE_CHECKED;
+TORQUE_API torque_err torque_stream_listen_new(struct torque_ctx *ctx, const void *addr, uint32_t addrlen,
+                                               int32_t backlog, uint32_t policy, struct torque_stream_type *type,
+                                               void *arg, torque_source *ret_listener) TORQUE_CHECKED;
+
+/* The same on a listening socket of the caller's (one that a service manager has passed, say), as torque_listen_fd_add(). */
+TORQUE_API torque_err torque_stream_listen_fd(struct torque_ctx *ctx, int32_t fd, uint32_t policy,
+                                              struct torque_stream_type *type, void *arg,
+                                              torque_source *ret_listener) TORQUE_CHECKED;
+TORQUE_API torque_err torque_stream_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy,
+                                                  struct torque_stream_type *type, void *arg,
+                                                  torque_source *ret_listener) TORQUE_CHECKED;
+
+/* Another type and arg for the connections to come. A connection that is taken when this has returned has the new ones;
+ * of those taken before, one for each worker may still become a stream with the old ones. Streams keep what they have, and
+ * the library keeps the old type as long as one of them needs it. torque_source_arg() answers the new arg.
+ * Thread: any, callbacks included; before the start too.
+ * Errors: INVAL no type, its strand is another context's; STALE; KIND not a listener of streams; STOPPED; FORKED. */
+TORQUE_API torque_err torque_stream_listen_set_type(torque_source listener, struct torque_stream_type *type, void *arg);
 
 /* ---- Output ---- */
 

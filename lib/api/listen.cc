@@ -31,20 +31,6 @@ torque_err make(torque_ctx *ctx, torque_accept_fn *fn, void *arg, uint32_t polic
   return TORQUE_ERR_NONE;
 }
 
-// Calls f with a listener that cannot be finished meanwhile, started or not.
-template <class F>
-torque_err with_listener(torque_source source, F f) noexcept {
-  const Visit visit;
-  Seen v;
-  if (!look(source, &v)) return TORQUE_ERR_STALE;
-  if (v.kind != Kind::listener) return TORQUE_ERR_KIND;
-  if (const torque_err err = v.domain->context.usable()) return err;
-  if (!hold(source, &v)) return TORQUE_ERR_STALE;
-  const torque_err err = f(*static_cast<Listener *>(ends(*v.slot).extra));
-  let_go(*v.slot);
-  return err;
-}
-
 }  // namespace
 
 extern "C" {
@@ -99,15 +85,32 @@ torque_err torque_listen_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t pol
 }
 
 torque_err torque_listen_pause(torque_source listener) {
-  return with_listener(listener, [](Listener &l) {
+  return with_listener(listener, [](Slot &, Listener &l) {
     pause_listener(l);
     return TORQUE_ERR_NONE;
   });
 }
 
 torque_err torque_listen_resume(torque_source listener) {
-  return with_listener(listener, [](Listener &l) {
+  return with_listener(listener, [](Slot &, Listener &l) {
     resume_listener(l);
+    return TORQUE_ERR_NONE;
+  });
+}
+
+torque_err torque_listen_set_max(torque_source listener, uint32_t most) {
+  return with_listener(listener, [=](Slot &, Listener &l) {
+    if (!l.guests) return TORQUE_ERR_KIND;
+    set_most_guests(l, most);
+    return TORQUE_ERR_NONE;
+  });
+}
+
+torque_err torque_listen_count(torque_source listener, uint32_t *ret_count) {
+  if (!ret_count) return TORQUE_ERR_INVAL;
+  return with_listener(listener, [=](Slot &, Listener &l) {
+    if (!l.guests) return TORQUE_ERR_KIND;
+    *ret_count = Guests::number(l.guests->word.load(std::memory_order_relaxed));
     return TORQUE_ERR_NONE;
   });
 }

@@ -154,6 +154,7 @@ torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn
   const Visit visit;
   Seen v;
   if (const torque_err err = look_new(source, &v)) return err;
+  if (v.traits & kGuest) return TORQUE_ERR_STATE;
   ends(*v.slot).final = fn;
   return TORQUE_ERR_NONE;
 }

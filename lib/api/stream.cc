@@ -117,22 +117,38 @@ torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
 
 // What a listener that makes streams has to know.
 struct Door {
-  torque_ctx *ctx;
-  StreamType *type;
-  const Slot *listener;  // its arg is that of the streams
+  Door(torque_ctx *c, Slot &l, StreamType *t) noexcept : ctx(c), listener(l), type(t) {}
+
+  torque_ctx *const ctx;
+  Slot &listener;  // its arg is that of the streams; changes with the type under the lock, and by torque_source_set_arg()
+  Mutex lock;
+  StreamType *type GUARDED_BY(lock);  // with a reference
 };
 
 extern "C" {
 
 static void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, void *arg) {
-  const auto &d = *static_cast<Door *>(arg);
+  auto &d = *static_cast<Door *>(arg);
   const auto family = static_cast<const sockaddr *>(addr)->sa_family;
   const bool tcp = family == AF_INET || family == AF_INET6;
-  Slot *slot;
-  if (make_stream(d.ctx->core, fd, *d.type, d.listener->arg.look(), kFresh | kSocket | (tcp ? kShortIsAll : 0u), &slot)) {
-    ::close(fd);
-    return;
+  Guests *const guests = listener_of(d.listener).guests;
+  StreamType *type;
+  void *stream_arg;
+  {
+    HandingLock lock(d.lock);
+    type = d.type;
+    type->ref();
+    stream_arg = d.listener.arg.look();
   }
+  Slot *slot;
+  const torque_err err = make_stream(d.ctx->core, fd, *type, stream_arg, kFresh | kSocket | (tcp ? kShortIsAll : 0u), &slot);
+  unref(type);
+  if (err) {
+    ::close(fd);
+    return leave(d.ctx->core, *guests);
+  }
+  ends(*slot).guests = guests;
+  slot->traits.set(slot->traits.get() | kGuest);
   const uint64_t handle = handle_of(*slot);
   if (!start_source(handle)) return;
   retire(handle, TORQUE_END_REMOVED);
@@ -141,7 +157,8 @@ static void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, v
 
 }  // extern "C"
 
-void free_door(Context &context, void *own) noexcept {
+// Nobody else has it any more.
+void free_door(Context &context, void *own) noexcept NO_THREAD_SAFETY_ANALYSIS {
   auto *d = static_cast<Door *>(own);
   unref(d->type);
   context.alloc.destroy(d);
@@ -150,14 +167,31 @@ void free_door(Context &context, void *own) noexcept {
 // For a listener in state NEW. False: no memory.
 bool put_door(torque_ctx *ctx, torque_source listener, StreamType &type) noexcept {
   Slot &s = *find_slot(index_of(listener));
-  auto *d = ctx->core.alloc.make<Door>(Door{ctx, &type, &s});
+  Listener &l = listener_of(s);
+  l.guests = make_guests(ctx->core, listener);
+  auto *d = l.guests ? ctx->core.alloc.make<Door>(ctx, s, &type) : nullptr;
   if (!d) return false;
   type.freeze();
   type.ref();
-  auto &l = *static_cast<Listener *>(ends(s).extra);
   l.own = d;
   l.free_own = free_door;
   return true;
+}
+
+// A listener in state NEW, as make(&listener) makes it, that makes streams.
+template <class Make>
+torque_err make_door(torque_ctx *ctx, torque_stream_type *type, torque_source *ret, Make make) noexcept {
+  if (!ctx || !type || !ret) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
+  if (!fits(*type, ctx->core)) return TORQUE_ERR_INVAL;
+  torque_source listener;
+  if (const torque_err err = make(&listener)) return err;
+  if (!put_door(ctx, listener, *type)) {
+    retire(listener, TORQUE_END_REMOVED);
+    return TORQUE_ERR_RESOURCE;
+  }
+  *ret = listener;
+  return TORQUE_ERR_NONE;
 }
 
 bool is_address(const void *addr, uint32_t length) noexcept {
@@ -287,19 +321,59 @@ torque_err torque_stream_fail(torque_source stream, torque_err err) {
   return TORQUE_ERR_NONE;
 }
 
+torque_err torque_stream_listen_new(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
+                                    uint32_t policy, struct torque_stream_type *type, void *arg,
+                                    torque_source *ret_listener) {
+  const Visit visit;
+  return make_door(ctx, type, ret_listener, [=](torque_source *ret) {
+    return torque_listen_new(ctx, addr, addrlen, backlog, policy, door_accept, arg, ret);
+  });
+}
+
 torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                                 uint32_t policy, struct torque_stream_type *type, void *arg,
                                 torque_source *ret_listener) {
   const Visit visit;
-  if (!is_complete(ctx, type, ret_listener)) return TORQUE_ERR_INVAL;
-  if (const torque_err err = check(ctx)) return err;
-  if (!fits(*type, ctx->core)) return TORQUE_ERR_INVAL;
+  if (!ret_listener) return TORQUE_ERR_INVAL;
   torque_source listener;
-  const torque_err err = torque_listen_new(ctx, addr, addrlen, backlog, policy, door_accept, arg, &listener);
-  if (err) return err;
-  if (put_door(ctx, listener, *type)) return start_or_undo(listener, ret_listener);
-  retire(listener, TORQUE_END_REMOVED);
-  return TORQUE_ERR_RESOURCE;
+  const torque_err err = torque_stream_listen_new(ctx, addr, addrlen, backlog, policy, type, arg, &listener);
+  return err ? err : start_or_undo(listener, ret_listener);
+}
+
+torque_err torque_stream_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy,
+                                       struct torque_stream_type *type, void *arg, torque_source *ret_listener) {
+  const Visit visit;
+  return make_door(ctx, type, ret_listener, [=](torque_source *ret) {
+    return torque_listen_fd_new(ctx, fd, policy, door_accept, arg, ret);
+  });
+}
+
+torque_err torque_stream_listen_fd(struct torque_ctx *ctx, int32_t fd, uint32_t policy, struct torque_stream_type *type,
+                                   void *arg, torque_source *ret_listener) {
+  const Visit visit;
+  if (!ret_listener) return TORQUE_ERR_INVAL;
+  torque_source listener;
+  const torque_err err = torque_stream_listen_fd_new(ctx, fd, policy, type, arg, &listener);
+  return err ? err : start_or_undo(listener, ret_listener);
+}
+
+torque_err torque_stream_listen_set_type(torque_source listener, struct torque_stream_type *type, void *arg) {
+  if (!type) return TORQUE_ERR_INVAL;
+  return with_listener(listener, [=](Slot &s, Listener &l) {
+    if (!l.guests) return TORQUE_ERR_KIND;
+    auto &d = *static_cast<Door *>(l.own);
+    if (!fits(*type, d.ctx->core)) return TORQUE_ERR_INVAL;
+    type->freeze();
+    type->ref();
+    StreamType *before;
+    {
+      HandingLock lock(d.lock);
+      before = std::exchange(d.type, type);
+      s.arg.set(arg);
+    }
+    unref(before);
+    return TORQUE_ERR_NONE;
+  });
 }
 
 torque_err torque_stream_writev(torque_source stream, const struct iovec *parts, uint32_t count) {

@@ -122,8 +122,25 @@ bool resting(Slot &s, const Listener &l, uint64_t handle) noexcept {
          s.domain.get()->timers.due_at(s, generation_of(handle), &until) && until != kNever;
 }
 
+// Takes a place for a connection to come. False: there is none, and the acceptor is called when there may be one.
+bool enter(Guests &g, Part &part) noexcept {
+  uint64_t w = g.word.load(std::memory_order_relaxed);
+  for (;;) {
+    while (!Guests::full(w)) {
+      if (g.word.compare_exchange_weak(w, w + 1, std::memory_order_seq_cst, std::memory_order_relaxed)) return true;
+    }
+    part.starved.store(true, std::memory_order_seq_cst);
+    w = g.word.load(std::memory_order_seq_cst);
+    if (Guests::full(w)) return false;
+  }
+}
+
 // The next connection; -1 and errno: there is none, or none to be taken.
-int take_connection(const Slot &s, Listener &l, Part &part, sockaddr_storage *peer, socklen_t *len) noexcept {
+int take_connection(Slot &s, Listener &l, Part &part, sockaddr_storage *peer, socklen_t *len) noexcept {
+  if (l.guests && !enter(*l.guests, part)) {
+    errno = EAGAIN;
+    return -1;
+  }
   part.taking.store(true, std::memory_order_seq_cst);
   int fd = -1, e = EAGAIN;
   if (!l.paused.load(std::memory_order_seq_cst)) {
@@ -131,6 +148,7 @@ int take_connection(const Slot &s, Listener &l, Part &part, sockaddr_storage *pe
     e = errno;
   }
   part.taking.store(false, std::memory_order_seq_cst);
+  if (fd < 0 && l.guests) leave(s.domain.get()->context, *l.guests);
   errno = e;
   return fd;
 }
@@ -144,6 +162,53 @@ void wake_acceptors(Listener &l) noexcept {
 }
 
 }  // namespace
+
+namespace {
+
+void wake_starved(Listener &l) noexcept {
+  for (uint32_t i = 0; i < l.domains; ++i) {
+    if (!l.part[i].starved.load(std::memory_order_seq_cst) || !l.part[i].starved.exchange(false)) continue;
+    const uint64_t handle = l.part[i].acceptor.load(std::memory_order_seq_cst);
+    if (handle) (void)activate(handle, TORQUE_READ);
+  }
+}
+
+// The listener has ended.
+void close_guests(Context &context, Guests &g) noexcept {
+  const uint64_t before = g.word.fetch_and(~Guests::kListens, std::memory_order_acq_rel);
+  if (Guests::number(before) == 0) context.alloc.destroy(&g);
+}
+
+}  // namespace
+
+Guests *make_guests(Context &context, uint64_t listener) noexcept {
+  return context.alloc.make<Guests>(listener);
+}
+
+void leave(Context &context, Guests &g) noexcept {
+  const Visit visit;
+  const uint64_t listener = g.listener;
+  const uint64_t w = g.word.fetch_sub(1, std::memory_order_seq_cst) - 1;
+  if (!(w & Guests::kListens)) {
+    if (Guests::number(w) == 0) context.alloc.destroy(&g);
+    return;
+  }
+  Seen v;  // g may have gone
+  if (!Guests::most(w) || !hold(listener, &v)) return;
+  wake_starved(listener_of(*v.slot));
+  let_go(*v.slot);
+}
+
+void set_most_guests(Listener &l, uint32_t most) noexcept {
+  std::atomic<uint64_t> &word = l.guests->word;
+  uint64_t w = word.load(std::memory_order_relaxed);
+  const auto changed = [most](uint64_t from) {
+    return (from & (Guests::kNumber | Guests::kListens)) | uint64_t{most} << Guests::kMostShift;
+  };
+  while (!word.compare_exchange_weak(w, changed(w), std::memory_order_seq_cst, std::memory_order_relaxed)) {
+  }
+  wake_starved(l);
+}
 
 Listener *make_listener(Context &context, Slot &s) noexcept {
   const uint32_t n = context.domain_count();
@@ -170,7 +235,7 @@ namespace {
 torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
   // Of two that start it at once one goes on.
   if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
-  auto &l = *static_cast<Listener *>(ends(s).extra);
+  auto &l = listener_of(s);
   const uint32_t domains = context.domain_count();
   if (l.policy == TORQUE_LISTEN_DEFAULT) {
     l.policy = domains == 1 ? TORQUE_LISTEN_SHARED : l.fd >= 0 ? TORQUE_LISTEN_EXCLUSIVE : TORQUE_LISTEN_REUSEPORT;
@@ -206,6 +271,7 @@ void end_listener(Slot &s) noexcept {
 void free_listener(Context &context, Slot &s) noexcept {
   auto *l = static_cast<Listener *>(ends(s).extra);
   if (!l) return;
+  if (l->guests) close_guests(context, *l->guests);
   if (l->free_own) l->free_own(context, l->own);
   context.alloc.put(l->part, l->domains * sizeof *l->part);
   context.alloc.destroy(l);
@@ -235,7 +301,7 @@ void end_acceptor(Slot &s) noexcept {
 }
 
 bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
-  auto &l = *static_cast<Listener *>(ends(s).extra);
+  auto &l = listener_of(s);
   if (!(events & kTimerEvent) && resting(s, l, handle)) return false;
   s.expirations.store(0, std::memory_order_relaxed);
   Part &part = l.part[l.parts == 1 ? 0 : s.domain.get()->index];

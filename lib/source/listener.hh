@@ -19,6 +19,25 @@ struct Part {
   // The acceptor's holder: it may be taking a connection. seq_cst: it is said before paused is looked at, see
   // pause_listener().
   std::atomic<bool> taking{false};
+  // The acceptor has found no place, and is called when there may be one: see enter() and wake_starved(). seq_cst.
+  std::atomic<bool> starved{false};
+};
+
+// How many streams of a listener are alive, and how many may be. It outlives the listener as long as one of them does.
+// Thread: any.
+struct Guests {
+  static constexpr uint64_t kNumber = (uint64_t{1} << 31) - 1;
+  static constexpr uint64_t kListens = uint64_t{1} << 31;  // the listener is there
+  static constexpr int kMostShift = 32;                    // above: how many may be; 0: any number
+  static uint32_t number(uint64_t w) noexcept { return static_cast<uint32_t>(w & kNumber); }
+  static uint32_t most(uint64_t w) noexcept { return static_cast<uint32_t>(w >> kMostShift); }
+  static bool full(uint64_t w) noexcept { return most(w) && number(w) >= most(w); }
+
+  explicit Guests(uint64_t of) noexcept : listener(of) {}
+
+  const uint64_t listener;  // its handle
+  // seq_cst: who gives a place back looks for starved acceptors afterwards; who finds none says so and looks again.
+  std::atomic<uint64_t> word{kListens};
 };
 
 // What a listener's source and its acceptors share. Freed with the listener's source, which outlives the acceptors.
@@ -37,6 +56,9 @@ struct Listener {
   uint64_t parent = 0;
   uint32_t parts = 0;
 
+  // Listeners of streams; else null. Each connection has a place here before it is taken; fn has that of what it is given.
+  Guests *guests = nullptr;
+
   Slot &slot;  // whose arg fn is called with
   // Constant. One for each domain; the first `parts` are used.
   Part *const part;
@@ -49,6 +71,7 @@ struct Listener {
   std::atomic<bool> paused{false};
 };
 
+inline Listener &listener_of(Slot &s) noexcept { return *static_cast<Listener *>(ends(s).extra); }
 // For a new source of that kind; null: no memory.
 Listener *make_listener(Context &context, Slot &s) noexcept;
 // The first of its parts, held until let_go(). Errors: STALE it has none yet, or none any more.
@@ -57,5 +80,26 @@ torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept;
 // For who holds the listener's source. When pause returns no acceptor takes a connection before resume.
 void pause_listener(Listener &l) noexcept;
 void resume_listener(Listener &l) noexcept;
+
+// ---- Listeners of streams ----
+// For a new listener. Null: no memory.
+Guests *make_guests(Context &context, uint64_t listener) noexcept;
+// Gives a place back, when what had it is gone.
+void leave(Context &context, Guests &g) noexcept;
+void set_most_guests(Listener &l, uint32_t most) noexcept;
+
+// Calls f with a listener, started or not, that cannot be finished meanwhile.
+template <class F>
+torque_err with_listener(torque_source source, F f) noexcept {
+  const Visit visit;
+  Seen v;
+  if (!look(source, &v)) return TORQUE_ERR_STALE;
+  if (v.kind != Kind::listener) return TORQUE_ERR_KIND;
+  if (const torque_err err = v.domain->context.usable()) return err;
+  if (!hold(source, &v)) return TORQUE_ERR_STALE;
+  const torque_err err = f(*v.slot, listener_of(*v.slot));
+  let_go(*v.slot);
+  return err;
+}
 
 }  // namespace torque

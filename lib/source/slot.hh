@@ -15,6 +15,7 @@ namespace torque {
 
 class Domain;
 class Strand;
+struct Guests;
 struct Turn;
 
 enum class Kind : uint8_t {
@@ -50,6 +51,7 @@ constexpr uint16_t kExclusiveWake = 0x40;
 constexpr uint16_t kOwnsFd = 0x80;  // the descriptor is the library's and is closed with the source
 constexpr uint16_t kStranded = 0x100;  // it has a strand
 constexpr uint16_t kElsewhere = 0x200;     // another domain serves it than the one whose slot it has
+constexpr uint16_t kGuest = 0x400;  // a listener has made it: it has no finalizer but Ends::guests
 
 constexpr uint32_t kTimerEvent = 0x80;  // pending bit beside the public ones: the timer is due
 constexpr uint32_t kAlwaysTold = TORQUE_ERROR | TORQUE_CLOSED | TORQUE_TRIGGER | kTimerEvent;
@@ -121,7 +123,10 @@ constexpr uint32_t kUnusualAcceptor = 0x40; // not a timer
 
 struct Ends {
   // Constant from start to finish.
-  torque_final_fn *final;
+  union {
+    torque_final_fn *final;
+    Guests *guests;  // kGuest: where it counts
+  };
   Steady<Strand *> strand;  // not null: the traits say kStranded
   union {
     uint64_t period;  // timers: under the timer lock. Children: see child.hh; inodes: which; constant

@@ -102,7 +102,7 @@ void take_apart(Slot &s, uint64_t w) noexcept {
     const Finishing finishing(handle, parent_of(s), context);
     kind == Kind::stream ? end_stream_calls(s, handle, reason(w)) : end_calls(s, handle, reason(w));
   }
-  if (auto *final = ends(s).final) {
+  if (auto *final = s.traits.get() & kGuest ? nullptr : ends(s).final) {
     const Finishing finishing(handle, parent_of(s), context);
     Turn *t = current_turn();
     const Watched watched(t ? t->beat : nullptr, handle, reinterpret_cast<Callback>(final));

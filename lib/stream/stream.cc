@@ -7,6 +7,7 @@
 #include <poll.h>
 
 #include "base/syscall.hh"
+#include "source/listener.hh"
 #include "source/strand.hh"
 
 namespace torque {
@@ -354,6 +355,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
   ends(slot).extra = nullptr;
   if (!quiet && type->close) type->close(handle_of(slot), err, slot.arg.look());
   unref(type);
+  if (slot.traits.get() & kGuest) leave(context, *ends(slot).guests);
 }
 
 bool fits(const StreamType &type, const Context &context) noexcept {

@@ -65,6 +65,7 @@ torque_err targets_open(struct targets *t, struct torque_ctx *ctx) {
   if (!err) err = torque_timer_set(t->wall_timer, 1000 * SECOND, SECOND, 0);
   if (!err) err = torque_signal_add(ctx, &usr, 1, on_signal, NULL, &t->signal);
   if (!err) err = torque_listen_add(ctx, &loopback, sizeof loopback, 0, TORQUE_LISTEN_DEFAULT, on_accept, NULL, &t->listener);
+  if (!err) err = torque_stream_listen(ctx, &loopback, sizeof loopback, 0, 0, t->type, NULL, &t->stream_listener);
   if (!err) err = torque_datagram_bind_add(ctx, &loopback, sizeof loopback, TORQUE_DATAGRAM_REUSEPORT, on_datagrams, NULL, &t->group);
   if (!err) err = torque_datagram_bind_add(ctx, &loopback, sizeof loopback, 0, on_datagrams, NULL, &t->datagram);
   if (!err) err = torque_condition_new(ctx, 0, &t->condition);
@@ -134,6 +135,9 @@ static torque_err undo(torque_err err, torque_source made) {
   X(listen_address, torque_listen_address(t->listener, NULL, 0, &small))                                           \
   X(listen_pause, torque_listen_pause(t->listener))                                                                \
   X(listen_resume, torque_listen_resume(t->listener))                                                              \
+  X(listen_set_max, torque_listen_set_max(t->stream_listener, 3))                                                  \
+  X(listen_count, torque_listen_count(t->stream_listener, &small))                                                 \
+  X(stream_listen_set_type, torque_stream_listen_set_type(t->stream_listener, t->type, NULL))                      \
   X(datagram_address, torque_datagram_address(t->group, NULL, 0, &small))                                          \
   X(datagram_send, torque_datagram_send(t->datagram, &discard, sizeof discard, BYTES))                           \
   X(group_send, torque_datagram_send(t->group, &discard, sizeof discard, BYTES))                                 \
@@ -178,6 +182,8 @@ static torque_err undo(torque_err err, torque_source made) {
   X(aio_new, undo(torque_aio_new(t->ctx, TORQUE_AIO_FSYNC, t->pipe_end, NULL, 0, 0, on_done, NULL, &made), made))  \
   X(stream_connect, undo(torque_stream_connect(t->ctx, &loopback, sizeof loopback, t->type, NULL, &made), made))   \
   X(stream_listen, undo(torque_stream_listen(t->ctx, &loopback, sizeof loopback, 0, 0, t->type, NULL, &made), made)) \
+  X(stream_listen_new, undo(torque_stream_listen_new(t->ctx, &loopback, sizeof loopback, 0, 0, t->type, NULL, &made), made)) \
+  X(stream_listen_fd, undo(torque_stream_listen_fd_new(t->ctx, t->pipe_end, 0, t->type, NULL, &made), made))       \
   X(post, torque_post(t->ctx, work, NULL))                                                                         \
   X(post_domain, torque_post_domain(t->ctx, 0, work, NULL))                                                        \
   X(wake, torque_wake(t->ctx))                                                                                     \

@@ -11,7 +11,7 @@ struct targets {
   struct torque_strand *strand;
   struct torque_stream_type *type;
   int pipe_end;     /* of the descriptor source; stays the caller's */
-  torque_source event, fd, timer, wall_timer, signal, listener, group, datagram, condition, waiter, idle, path, network, stream,
+  torque_source event, fd, timer, wall_timer, signal, listener, stream_listener, group, datagram, condition, waiter, idle, path, network, stream,
       job, file;
 };
 

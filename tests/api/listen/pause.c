@@ -11,7 +11,7 @@
 
 #include "support/cmocka.h"
 
-enum { GUESTS = 30, ROOM = 200, ROUNDS = 50 };
+enum { GUESTS = 30, ROOM = 200, ROUNDS = 20 };
 
 static void come(struct fixture *f, struct door *d, int n) {
   for (int i = 0; i < n; i++) {
