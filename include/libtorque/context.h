@@ -47,6 +47,28 @@ TORQUE_API torque_err torque_stop_async(struct torque_ctx *ctx);
  * Errors: DEADLOCK; KIND driven; INVAL. */
 TORQUE_API torque_err torque_block(struct torque_ctx *ctx);
 
+/* End gracefully. Listeners end (finalizers with TORQUE_END_STOPPED; their sockets are closed, but one of the caller's goes
+ * on to listen, for who comes next), and none can be started. Streams go on until they end by themselves, those that the
+ * program has connected too; a type can have a callback that tells each of them that it should
+ * (torque_stream_type_set_goaway()). What is alive after limit_ns (UINT64_MAX: no limit; 0: at once) is aborted as by
+ * torque_stream_abort(), and no further stream can be started (STOPPED). When no stream is left fn (may be null) is called,
+ * and then the context stops as by torque_stop_async(): torque_block() and torque_run() return.
+ * Everything else (timers, posted work, other descriptors) goes on until then. A stream that has not started or waits for
+ * its connection (torque_stream_await(), torque_dial_stream()) is not waited for.
+ *
+ * Called again while it is under way, with an earlier limit: that one counts from now on. A later limit has no effect, and
+ * fn is that of the first call.
+ * Thread: any, callbacks and signal sources' included. In a driven context somebody has to run it.
+ * Errors: INVAL; RESOURCE; STOPPED; FORKED; what torque_start() answers. The context then goes on as before. */
+
+/* Called once for each drain that began, on a worker. err: 0 all streams have ended by themselves; SYSCALL + ETIMEDOUT
+ * aborted of them did not in time; STOPPED the context was stopped before (then on the thread that stops it). */
+typedef void torque_drained_fn(struct torque_ctx *ctx, torque_err err, uint64_t aborted, void *arg);
+TORQUE_API torque_err torque_ctx_drain(struct torque_ctx *ctx, uint64_t limit_ns, torque_drained_fn *fn, void *arg);
+
+/* 1 from when a drain has begun, else 0 (also for a context that has gone). Thread: any. */
+TORQUE_API int32_t torque_ctx_draining(const struct torque_ctx *ctx);
+
 /* Block, in the calling thread and those it makes, all signals but those that faults raise and SIGXCPU. The old mask goes to
  * *ret_mask if that is not null. For programs that leave signals to torque_block() and signal sources; call it before
  * making threads. */

@@ -51,6 +51,11 @@ typedef void torque_stream_end_fn(torque_source stream, void *arg);
  * and end are told when reading goes on. (A connection that was reset ends at once, without this.) */
 typedef void torque_stream_hangup_fn(torque_source stream, void *arg);
 
+/* Called at most once, when the stream is open and its context is being drained (torque_ctx_drain()): it should end soon. A
+ * connection that is idle is closed here; one that is busy is closed when its answer is written. Null: it is left alone
+ * until it ends, or the limit of the drain is over. */
+typedef void torque_stream_goaway_fn(torque_source stream, void *arg);
+
 /* Called when no more than the low mark is left of an output that had passed the high mark. */
 typedef void torque_stream_drain_fn(torque_source stream, void *arg);
 
@@ -69,6 +74,7 @@ TORQUE_API torque_err torque_stream_type_set_open(struct torque_stream_type *typ
 TORQUE_API torque_err torque_stream_type_set_data(struct torque_stream_type *type, torque_stream_data_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_end(struct torque_stream_type *type, torque_stream_end_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_hangup(struct torque_stream_type *type, torque_stream_hangup_fn *fn);
+TORQUE_API torque_err torque_stream_type_set_goaway(struct torque_stream_type *type, torque_stream_goaway_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_drain(struct torque_stream_type *type, torque_stream_drain_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_timeout(struct torque_stream_type *type, torque_stream_timeout_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_close(struct torque_stream_type *type, torque_stream_close_fn *fn);

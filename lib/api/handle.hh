@@ -37,6 +37,21 @@ struct torque_config {
   }
 };
 
+namespace torque {
+
+// A drain of one context: see api/drain.cc.
+struct Draining {
+  Mutex lock;
+  uint64_t until GUARDED_BY(lock) = kNever;  // monotonic ns
+  uint64_t timer GUARDED_BY(lock) = 0;       // rings at that time
+  uint64_t source GUARDED_BY(lock) = 0;      // runs when it is over; 0: it has not begun
+  torque_drained_fn *fn GUARDED_BY(lock) = nullptr;  // not yet called
+  void *arg GUARDED_BY(lock) = nullptr;
+  uint64_t aborted GUARDED_BY(lock) = 0;
+};
+
+}  // namespace torque
+
 struct torque_ctx {
   torque_ctx(const torque_config &config) noexcept
       : core(config.alloc, config.options, config.log), team(core), helpers(core), files(core), watchdog(core, team), term(config.term) {}
@@ -47,6 +62,7 @@ struct torque_ctx {
   torque::FileRings files;
   torque::Watchdog watchdog;
   const sigset_t term;
+  torque::Draining draining;
 
   // Driven contexts. The thread that runs it; 0: none.
   std::atomic<pid_t> runner{0};

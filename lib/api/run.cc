@@ -94,6 +94,7 @@ bool take_break(torque_ctx &ctx) noexcept {
 }
 
 void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
+  (void)ctx.draining.lock.reset();
   ctx.core.domain(0).slots.each([&](uint64_t handle) {
     Seen v;
     if (*err || !look(handle, &v)) return;

@@ -67,6 +67,10 @@ torque_err torque_stream_type_set_close(struct torque_stream_type *type, torque_
   return set(type, &StreamType::close, fn);
 }
 
+torque_err torque_stream_type_set_goaway(struct torque_stream_type *type, torque_stream_goaway_fn *fn) {
+  return set(type, &StreamType::goaway, fn);
+}
+
 torque_err torque_stream_type_set_input(struct torque_stream_type *type, size_t low, size_t high) {
   if (low == 0) return TORQUE_ERR_INVAL;
   return set_marks(type, &StreamType::input_low, low, &StreamType::input_high, high);

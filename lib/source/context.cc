@@ -4,6 +4,8 @@
 #include <cstdarg>
 #include <cstdio>
 
+#include "source/source.hh"
+
 namespace torque {
 
 namespace {
@@ -55,6 +57,18 @@ torque_err Context::reinit() noexcept {
   revived_ = true;
   born_in_.store(fork_generation(), std::memory_order_relaxed);
   return TORQUE_ERR_NONE;
+}
+
+// Those that are over are counted first. If as many have begun afterwards none was left in between.
+bool Context::any_stream() const noexcept {
+  uint64_t over = 0, begun = 0;
+  for (uint32_t i = 0; i < domain_count_; ++i) over += domains_[i]->streams_over.load(std::memory_order_seq_cst);
+  for (uint32_t i = 0; i < domain_count_; ++i) begun += domains_[i]->streams_begun.load(std::memory_order_seq_cst);
+  return begun != over;
+}
+
+void Context::look_whether_drained() noexcept {
+  if (!any_stream()) (void)activate(drain_source.load(std::memory_order_acquire), TORQUE_TRIGGER);
 }
 
 Domain *Context::pick(int32_t place) noexcept {

@@ -128,12 +128,31 @@ class Context {
   std::atomic<bool> started{false};   // store_release by whoever started; load_acquire before a source starts
   std::atomic<bool> stopping{false};  // seq_cst in stop, as work is published; workers look before each callback
 
+  // ---- A drain: api/drain.cc ----
+  enum class Drain : uint8_t {
+    none,
+    lets_end,  // nothing is accepted; streams end by themselves
+    aborts,    // the limit is over: no stream starts
+  };
+  // seq_cst: who changes it looks for streams afterwards; a stream that starts or ends is counted before it looks here.
+  std::atomic<Drain> drain{Drain::none};
+  std::atomic<uint64_t> drain_source{0};  // to be activated when no stream is left; before drain is changed
+
+  void stream_begins(Domain &d) noexcept { d.streams_begun.fetch_add(1, std::memory_order_seq_cst); }
+  void stream_is_over(Domain &d) noexcept {
+    d.streams_over.fetch_add(1, std::memory_order_seq_cst);
+    if (drain.load(std::memory_order_seq_cst) != Drain::none) [[unlikely]]
+      look_whether_drained();
+  }
+  void look_whether_drained() noexcept;
+
   torque_err ensure_started() noexcept {
     return started.load(std::memory_order_acquire) || !start ? TORQUE_ERR_NONE : start(*this);
   }
 
  private:
   torque_err usable_after_fork() noexcept;
+  bool any_stream() const noexcept;
 
   Mutex reinit_lock_;  // first of all: several threads of a child may come at once. Nobody holds it while forking
   std::atomic<uint32_t> born_in_;

@@ -43,6 +43,9 @@ class Domain {
     return n < 0 ? 0 : static_cast<uint64_t>(n);
   }
   std::atomic<uint32_t> jobs{0};  // started, not ended
+  // Streams, and acceptors at work, that have begun here, and that have ended. For Context::any_stream(). seq_cst.
+  std::atomic<uint64_t> streams_begun{0};
+  std::atomic<uint64_t> streams_over{0};
 
   SlotPool slots;
   Timers timers;

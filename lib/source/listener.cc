@@ -247,6 +247,7 @@ torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
   torque_err err = TORQUE_ERR_NONE;
   for (uint32_t i = 0; i < l.parts && !err; ++i) err = add_acceptor(context, l, s, i);
   if (!err) err = start_acceptors(context, l);
+  if (!err && context.drain.load(std::memory_order_seq_cst) != Context::Drain::none) err = TORQUE_ERR_STOPPED;
   // Another thread may have ended the listener before it had all its parts.
   if (err || has_ended(s)) end_acceptors(l);
   return err;
@@ -305,6 +306,9 @@ bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   if (!(events & kTimerEvent) && resting(s, l, handle)) return false;
   s.expirations.store(0, std::memory_order_relaxed);
   Part &part = l.part[l.parts == 1 ? 0 : s.domain.get()->index];
+  // What a drain waits for: a connection that is taken may become a stream.
+  Domain &home = *s.domain.get();
+  home.context.stream_begins(home);
   // The caller knows the listener by its own handle, also for waiting from inside.
   t.current = l.parent;
   bool more = true;
@@ -328,6 +332,7 @@ bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
     if (word::state(s.word.load(std::memory_order_acquire)) == word::RETIRED) more = false;
   }
   t.current = handle;
+  home.context.stream_is_over(home);
   return lacking ? rest(s, l, handle, lacking) : more;
 }
 

@@ -51,6 +51,7 @@ constexpr uint16_t kExclusiveWake = 0x40;
 constexpr uint16_t kOwnsFd = 0x80;  // the descriptor is the library's and is closed with the source
 constexpr uint16_t kStranded = 0x100;  // it has a strand
 constexpr uint16_t kElsewhere = 0x200;     // another domain serves it than the one whose slot it has
+constexpr uint16_t kBegun = 0x800;  // a stream that Context::any_stream() counts
 constexpr uint16_t kGuest = 0x400;  // a listener has made it: it has no finalizer but Ends::guests
 
 constexpr uint32_t kTimerEvent = 0x80;  // pending bit beside the public ones: the timer is due

@@ -77,6 +77,18 @@ bool tell_hangup(Hold &h) noexcept {
   return true;
 }
 
+// The context is being drained, and the program has not been told.
+bool goaway_is_due(const Hold &h) noexcept {
+  if (h.turn.context.drain.load(std::memory_order_relaxed) == Context::Drain::none) [[likely]]
+    return false;
+  return h.s.type->goaway && h.is(kOpened) && !h.is(kGoawayTold | kClosing | kBroken);
+}
+
+void tell_goaway(Hold &h) noexcept {
+  h.set(kGoawayTold);
+  h.s.type->goaway(h.handle, h.s.slot->arg.look());
+}
+
 // All output has gone through the layers. (A handshake is seen through first, unless it is of no use any more.)
 bool may_pass_end(const Hold &h) noexcept {
   const Layers *layers = h.s.layers;
@@ -269,14 +281,22 @@ torque_err start_stream(Context &context, Slot &slot, uint64_t handle) noexcept 
   // From here on it has started and its end is told; it belongs to who holds it as soon as the kernel knows it.
   s.flags = before & ~kQuiet;
   if (!s.type->borrows) adopt_descriptor(slot);
-  const torque_err err = start_fd(context, slot, handle);
+  slot.traits.set(slot.traits.get() | kBegun);
+  Domain &d = *slot.domain.get();
+  context.stream_begins(d);
+  const torque_err err = context.drain.load(std::memory_order_seq_cst) == Context::Drain::aborts
+                             ? TORQUE_ERR_STOPPED
+                             : start_fd(context, slot, handle);
   if (err) {
     slot.traits.set(traits);
     s.flags = before;
-  } else if (call) {
-    (void)activate(handle, TORQUE_TRIGGER);
+    context.stream_is_over(d);
+    return err;
   }
-  return err;
+  if (call) (void)activate(handle, TORQUE_TRIGGER);
+  // The limit of a drain ran out before this one could be seen.
+  if (context.drain.load(std::memory_order_seq_cst) == Context::Drain::aborts) (void)abort_stream(handle);
+  return TORQUE_ERR_NONE;
 }
 
 bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept {
@@ -303,6 +323,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
     s.type->writable(h);
   }
   if (h.is(kLost) && !h.over()) look_for_loss(h);
+  if (goaway_is_due(h) && !h.over()) tell_goaway(h);
   size_t in = s.type->budget, out = s.type->budget;
   bool more = true;
   while (more && in && out && !h.over()) {
@@ -319,7 +340,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   return ((in == 0 || more) && wants_wire(h)) || (out == 0 && h.is(kWritable) && can_send(s)) ||
          (any_stopped(s) && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) ||
          (h.is(kRetell) && s.kept && may_tell(h)) || h.is(kPushed) || may_advance(h) ||
-         (h.is(kLost) && input_rests(h));
+         (h.is(kLost) && input_rests(h)) || goaway_is_due(h);
 }
 
 // Another thread may have been at the mailbox when the process was copied: what it was putting there is not ours.
@@ -356,6 +377,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
   if (!quiet && type->close) type->close(handle_of(slot), err, slot.arg.look());
   unref(type);
   if (slot.traits.get() & kGuest) leave(context, *ends(slot).guests);
+  if (slot.traits.get() & kBegun) context.stream_is_over(*slot.domain.get());
 }
 
 bool fits(const StreamType &type, const Context &context) noexcept {

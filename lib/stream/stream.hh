@@ -54,6 +54,7 @@ enum : uint32_t {
   kCalled = 1u << 28,   // a function from the mailbox runs: what was asked for after it has not happened yet
   kAgain = 1u << 29,    // data has postponed: no more is told in this turn, and what is kept is told again in the next
   kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes
+  kGoawayTold = 1u << 31,
   kWaits = kFresh,        // of one that connects: for room in the peer's backlog, to call connect(2) again (api/attempt.hh)
 };
 
@@ -182,6 +183,8 @@ void fail(Hold &h, torque_err err) noexcept;
 void reset_on_close(int fd) noexcept;
 
 // ---- Functions from outside: calls.cc ----
+// As torque_stream_abort(), of one that has started. False: it has not, or has ended.
+bool abort_stream(uint64_t handle) noexcept;
 // As call_source().
 torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept;
 // It was started, or waits for its connection: then its first turn finds them.

@@ -53,6 +53,7 @@ struct StreamType : Counted {
   torque_stream_drain_fn *drain = nullptr;
   torque_stream_timeout_fn *timeout = nullptr;
   torque_stream_close_fn *close = nullptr;
+  torque_stream_goaway_fn *goaway = nullptr;
   // The original's buffered sources (api/buffered.cc); null for all others.
   void (*writable)(Hold &) = nullptr;  // the descriptor takes bytes, for the first time or again
   void (*broken)(Hold &) = nullptr;    // it ends by an error, and its descriptor is about to be closed

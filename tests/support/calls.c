@@ -189,6 +189,7 @@ static torque_err undo(torque_err err, torque_source made) {
   X(wake, torque_wake(t->ctx))                                                                                     \
   X(workers, torque_ctx_workers(t->ctx) ? 0 : TORQUE_ERR_STOPPED)                                                  \
   X(domains, torque_ctx_domains(t->ctx) ? 0 : TORQUE_ERR_STOPPED)                                                  \
+  X(draining, torque_ctx_draining(t->ctx) ? 0 : torque_ctx_drain(t->ctx, UINT64_MAX, NULL, NULL))                   \
   X(stats_total, torque_stats_total(t->ctx, 0, &value))                                                            \
   X(stats_gauge, torque_stats_gauge(t->ctx, 0, TORQUE_GAUGE_TIMERS, &value))                                       \
   X(stats_domain, torque_stats_domain(t->ctx, 0, 0, &value))                                                       \
