@@ -5,6 +5,7 @@
 #include <libtorque/layer.h>
 #include <libtorque/listen.h>
 #include <libtorque/post.h>
+#include <libtorque/rate.h>
 #include <libtorque/source.h>
 #include <stddef.h>
 #include <sys/uio.h>
@@ -115,6 +116,9 @@ TORQUE_API torque_err torque_stream_type_set_nodelay(struct torque_stream_type *
  * keeps the strand alive; null: none, the default. Streams are then made in the strand's context only (INVAL elsewhere). */
 TORQUE_API torque_err torque_stream_type_set_strand(struct torque_stream_type *type, struct torque_strand *strand);
 TORQUE_API torque_err torque_stream_type_set_placement(struct torque_stream_type *type, int32_t place);
+
+/* A rate (rate.h) that all streams of the type share; null: none, the default. The type keeps it alive. */
+TORQUE_API torque_err torque_stream_type_set_rate(struct torque_stream_type *type, struct torque_rate *rate);
 
 /* One more layer on top of those there are; the first is next to the wire. At most 8. Errors: INVAL; STATE. */
 TORQUE_API torque_err torque_stream_type_add_layer(struct torque_stream_type *type, struct torque_layer_type *layer);
@@ -257,8 +261,19 @@ TORQUE_API torque_err torque_stream_release(torque_source stream, int32_t *ret_f
 TORQUE_API torque_err torque_stream_set_arg(torque_source stream, void *arg);
 
 /* Own callback: other callbacks and limits from now on (the layers stay). What is kept of the input is told to the new
- * ones. */
+ * ones. It leaves the rate of the old type for the new one's. Errors: RESOURCE. */
 TORQUE_API torque_err torque_stream_set_type(torque_source stream, struct torque_stream_type *type);
+
+/* A rate of its own (rate.h), beside its type's, in place of the one it had; null: none. Streams that are given the same
+ * one share it (one that is its type's as well counts once). Bytes are counted at the descriptor, below the layers; not
+ * those that are thrown away after close.
+ *
+ * While a rate holds the stream back limits do not count: their times stand still, but for open_by_ns. Data and end are
+ * told when they are read. Output that is held back waits as any other: for pending, marks, drain; close and shutdown wait
+ * until all is sent, and linger counts from then on.
+ * Thread: any; also before the start. Without memory a stream that is not in its own callback ends with RESOURCE.
+ * Errors: RESOURCE; STOPPED. */
+TORQUE_API torque_err torque_stream_set_rate(torque_source stream, struct torque_rate *rate);
 
 /* Own callback: one more layer on top, beginning with what is kept of the input and with what is written from now on
  * (STARTTLS). open is called once more when it is ready. */

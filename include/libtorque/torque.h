@@ -24,6 +24,7 @@
 #include <libtorque/offload.h>
 #include <libtorque/path.h>
 #include <libtorque/pipe.h>
+#include <libtorque/rate.h>
 #include <libtorque/post.h>
 #include <libtorque/signal.h>
 #include <libtorque/source.h>

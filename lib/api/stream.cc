@@ -64,6 +64,21 @@ class Target {
   bool held_ = false;
 };
 
+extern "C" {
+
+// arg: a rate, with a reference, or null.
+static void set_own_rate(torque_source stream, torque_err err, void *arg) {
+  auto *rate = static_cast<Rate *>(arg);
+  if (!err) {
+    Hold h{*current_turn(), stream_of(*find_slot(index_of(stream))), stream};
+    err = throttle_own(h, Throttle::kOwn, rate);
+    if (err) over(h, err);
+  }
+  if (rate) unref(rate);
+}
+
+}  // extern "C"
+
 void free_all(const Alloc &alloc, Pieces &pieces) noexcept {
   while (Piece *p = pieces.pop()) free_piece(alloc, p);
 }
@@ -557,14 +572,33 @@ torque_err torque_stream_set_arg(torque_source stream, void *arg) {
   return TORQUE_ERR_NONE;
 }
 
+torque_err torque_stream_set_rate(torque_source stream, struct torque_rate *rate) {
+  {
+    Target t(stream);
+    if (t.err) return t.err;
+    if (t.own) {
+      Hold h = t.holding();
+      return throttle_own(h, Throttle::kOwn, rate);
+    }
+  }
+  const Visit visit;
+  Rate *const own = rate;
+  if (own) own->ref();
+  const torque_err err = call_stream(stream, set_own_rate, own, true);
+  if (err && own) unref(own);
+  return err;
+}
+
 torque_err torque_stream_set_type(torque_source stream, struct torque_stream_type *type) {
   if (!type) return TORQUE_ERR_INVAL;
   Target t(stream);
   if (const torque_err err = t.mine()) return err;
   Hold h = t.holding();
+  if (const torque_err err = throttle_own(h, Throttle::kOfType, type->rate)) return err;
   type->freeze();
   type->ref();
   StreamType *before = h.s.type;
+  const bool timed = h.is(kTimed) && (before->timed || !type->timed);
   {
     Lock lock(h.s.lock);  // others look up its marks
     h.s.type = type;
@@ -574,7 +608,7 @@ torque_err torque_stream_set_type(torque_source stream, struct torque_stream_typ
   h.clear(kFull);
   h.set(kRetell);
   congest(h);
-  if (type->timed && !h.is(kTimed)) {
+  if (type->timed && !timed) {
     h.set(kTimed);
     note_in(h);
     note_out(h);

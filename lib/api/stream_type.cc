@@ -3,7 +3,7 @@
 
 #include "libtorque/stream.h"
 #include "api/handle.hh"
-#include "stream/type.hh"
+#include "stream/rate.hh"
 
 using torque::StreamType;
 
@@ -108,6 +108,14 @@ torque_err torque_stream_type_set_strand(struct torque_stream_type *type, struct
 }
 torque_err torque_stream_type_set_placement(struct torque_stream_type *type, int32_t place) {
   return place < TORQUE_PLACE_FAR ? TORQUE_ERR_INVAL : set(type, &StreamType::place, place);
+}
+
+torque_err torque_stream_type_set_rate(struct torque_stream_type *type, struct torque_rate *rate) {
+  if (const torque_err err = settable(type)) return err;
+  if (rate) rate->ref();
+  if (type->rate) torque::unref(type->rate);
+  type->rate = rate;
+  return TORQUE_ERR_NONE;
 }
 
 torque_err torque_stream_type_add_layer(struct torque_stream_type *type, struct torque_layer_type *layer) {

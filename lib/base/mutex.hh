@@ -7,6 +7,7 @@
 //   -> datagram port -> descriptor entry
 //   -> strand -> domain's slots -> directory -> timers -> horizon -> postponed list -> left list -> posted work -> idle
 //   -> calls -> waiters -> visits (their setup)
+// The meters of rates (stream/rate.hh) are taken alone.
 // A fork takes all but the strands' and the ports', domain by domain, and the directory's after them: nothing is taken
 // inside of that.
 #pragma once

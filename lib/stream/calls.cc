@@ -117,7 +117,7 @@ bool abort_stream(uint64_t handle) noexcept {
   return started;
 }
 
-torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept {
+torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg, bool before_start) noexcept {
   Seen v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
   torque_err err = v.domain->context.usable();
@@ -130,7 +130,7 @@ torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept {
     p->release_arg = arg;
     Stream &s = stream_of(*v.slot);
     HandingLock lock(s.lock);
-    if (takes_calls(*v.slot)) {
+    if (before_start || takes_calls(*v.slot)) {
       const uint32_t waiting = s.asked & (kAskAwait | kAskStart);
       p->offset = s.asked & ~(kAskCall | waiting);
       s.ask(kAskCall | waiting);

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include "stream/pipe.hh"
+#include "stream/rate.hh"
 
 namespace torque {
 
@@ -37,6 +38,7 @@ struct Extras {
   uint32_t parting = 0;       // of sides that are to be attached: unpiped before that
   uint32_t queued = kUnseen;  // of the output, in the kernel, at the last look since a send
   static constexpr uint32_t kUnseen = UINT32_MAX;
+  Throttle *throttle = nullptr;  // kept until the stream ends; with kRated it has a rate
   torque_err failing = 0;     // it ends with that, by a reset, when all is sent
 };
 

@@ -279,8 +279,12 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
       over(h, TORQUE_ERR_RESOURCE);
       return true;
     }
+    const bool rated = h.is(kRated) && !h.is(kClosing);
+    const size_t most = rated ? allowed(h, kIn, std::min(*budget, h.turn.pool.ask())) : *budget;
+    if (most == 0) break;
     size_t asked;
-    ssize_t n = read_into(h, *budget, &asked);
+    ssize_t n = read_into(h, most, &asked);
+    if (rated) passed(h, kIn, n > 0 ? static_cast<uint64_t>(n) : 0);
     if (n < 0 && is_terminals_end(h, errno)) n = 0;
     if (n < 0) {
       if (errno == EAGAIN) {

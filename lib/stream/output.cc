@@ -46,10 +46,10 @@ ssize_t put(Hold &h, iovec *parts, uint32_t count, bool more) noexcept {
 }
 
 // From a file at the head of the output. A descriptor that sendfile() does not write to gets the bytes by hand.
-ssize_t put_file(Hold &h, Piece &p, torque_err *ret_err) noexcept {
+ssize_t put_file(Hold &h, Piece &p, size_t most, torque_err *ret_err) noexcept {
   const int fd = h.s.slot->fd.get();
   auto offset = static_cast<off_t>(p.offset);
-  const size_t n = std::min<uint64_t>(p.left, kFileChunk);
+  const size_t n = std::min<uint64_t>(p.left, most);
   ssize_t sent = sys::retry([&] { return ::sendfile(fd, p.fd, &offset, n); });
   if (sent < 0 && (errno == EINVAL || errno == ENOSYS)) {
     char *scratch = h.turn.pool.scratch(Pool::kFileLevel);
@@ -91,6 +91,18 @@ uint32_t gather(const Pieces &wire, iovec *parts, bool *ret_file_next) noexcept 
   return count;
 }
 
+// No more than the first most bytes.
+uint32_t cut(iovec *parts, uint32_t count, size_t most) noexcept {
+  for (uint32_t i = 0; i < count; ++i) {
+    if (parts[i].iov_len >= most) {
+      parts[i].iov_len = most;
+      return i + 1;
+    }
+    most -= parts[i].iov_len;
+  }
+  return count;
+}
+
 bool append_copy(Hold &h, Pieces &list, const char *data, size_t length) noexcept {
   Piece *last = list.empty() ? nullptr : list.last;
   if (last && last->kind == Piece::Kind::own && last->tail_room()) {
@@ -124,7 +136,7 @@ uint32_t without(const iovec *parts, uint32_t count, uint64_t n, iovec *ret) noe
 }
 
 bool straight(const Hold &h) noexcept {
-  return !h.s.layers && h.is(kOpened) && h.is(kWritable) && !h.is(kBroken) && h.s.wire.empty();
+  return !h.s.layers && !h.is(kRated) && h.is(kOpened) && h.is(kWritable) && !h.is(kBroken) && h.s.wire.empty();
 }
 
 // Large output that nothing waits before: as much as the descriptor takes, without a copy. Answers how much.
@@ -248,9 +260,16 @@ void send_wire(Hold &h, size_t *budget) noexcept {
   while (!wire.empty() && h.is(kWritable) && *budget && !h.is(kConnecting)) {
     iovec parts[kParts];
     bool file_next;
-    const uint32_t count = gather(wire, parts, &file_next);
+    uint32_t count = gather(wire, parts, &file_next);
+    size_t most = kFileChunk;
+    if (h.is(kRated)) {
+      most = allowed(h, kOut, count ? length_of(parts, count) : wire.first->left);
+      if (most == 0) return;
+      count = cut(parts, count, most);
+    }
     torque_err err = TORQUE_ERR_NONE;
-    const ssize_t n = count ? put(h, parts, count, file_next) : put_file(h, *wire.first, &err);
+    const ssize_t n = count ? put(h, parts, count, file_next) : put_file(h, *wire.first, most, &err);
+    if (h.is(kRated)) passed(h, kOut, n > 0 ? static_cast<uint64_t>(n) : 0);
     if (n < 0) {
       if (!err) err = last_error();
       if (not_now(err - TORQUE_ERR_SYSCALL)) h.clear(kWritable);

@@ -413,10 +413,13 @@ void splice_out(Hold &h, Flow &f, size_t *budget) noexcept {
   while (*budget && h.is(kWritable) && !h.is(kBroken)) {
     const uint64_t left = between(h.s);
     if (left == 0) return;
+    size_t most = std::min<uint64_t>(left, *budget);
+    if (h.is(kRated)) most = allowed(h, kOut, most);
+    if (most == 0) return;
     const ssize_t n = sys::retry([&] {
-      return ::splice(f.kernel[0].get(), nullptr, fd, nullptr, std::min<uint64_t>(left, *budget),
-                      SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      return ::splice(f.kernel[0].get(), nullptr, fd, nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     });
+    if (h.is(kRated)) passed(h, kOut, n > 0 ? static_cast<uint64_t>(n) : 0);
     if (n < 0 && errno == EAGAIN) return h.clear(kWritable);  // the pipe is not empty
     if (n <= 0) return output_failed(h, n < 0 ? last_error() : TORQUE_ERR_SYSCALL + EIO);
     f.out.fetch_add(static_cast<uint64_t>(n), std::memory_order_seq_cst);
@@ -532,10 +535,13 @@ bool splice_in(Hold &h, size_t *budget) noexcept {
   bool any = false;
   while (*budget && wants_wire(h)) {
     const bool empty = f.filled() == 0;  // nobody else adds to it
+    size_t most = std::min(*budget, kSpliceMost);
+    if (h.is(kRated)) most = allowed(h, kIn, most);
+    if (most == 0) break;
     const ssize_t n = sys::retry([&] {
-      return ::splice(fd, nullptr, f.kernel[1].get(), nullptr, std::min(*budget, kSpliceMost),
-                      SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      return ::splice(fd, nullptr, f.kernel[1].get(), nullptr, most, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     });
+    if (h.is(kRated)) passed(h, kIn, n > 0 ? static_cast<uint64_t>(n) : 0);
     if (n > 0) {
       any = true;
       f.in.fetch_add(static_cast<uint64_t>(n), std::memory_order_release);

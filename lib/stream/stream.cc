@@ -255,6 +255,12 @@ torque_err make_stream(Context &context, int fd, StreamType &type, void *arg, ui
     (void)::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // slower, not wrong
   }
   if (type.timed) s->last_in = s->last_out = monotonic_ns();
+  if (type.rate) {
+    if (const torque_err err = throttle(context.alloc, *s, Throttle::kOfType, type.rate)) {
+      retire(handle, TORQUE_END_REMOVED);
+      return err;
+    }
+  }
   if (type.strand) {
     type.strand->ref();
     ends(*slot).strand.set(type.strand);
@@ -308,7 +314,8 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
     h.clear(kAgain);
     h.set(kRetell);
   }
-  if (events & TORQUE_TRIGGER) read_mail(h);
+  // What was put there before it started comes before anything else.
+  if ((events & TORQUE_TRIGGER) || !h.is(kOpened)) read_mail(h);
   if (s.extras) begin_pipes(h);
   if (h.over()) return false;
   const bool rang = events & kTimerEvent;
@@ -336,8 +343,10 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   if (h.is(kHangup | kWireEnded) && !h.over()) more |= tell_hangup(h);
   if (!h.over()) conclude(h);
   if (h.over()) return false;
+  if (h.is(kRated)) mind_rates(h);
   if (h.is(kTimed)) mind_times(h, false);
-  return ((in == 0 || more) && wants_wire(h)) || (out == 0 && h.is(kWritable) && can_send(s)) ||
+  return ((in == 0 || more) && wants_wire(h) && !is_held_back(h, kIn)) ||
+         (out == 0 && h.is(kWritable) && can_send(s) && !is_held_back(h, kOut)) ||
          (any_stopped(s) && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) ||
          (h.is(kRetell) && s.kept && may_tell(h)) || h.is(kPushed) || may_advance(h) ||
          (h.is(kLost) && input_rests(h)) || goaway_is_due(h);
@@ -369,8 +378,11 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
     close_layers(context.alloc, *s);
   }
   const torque_err err = reason == TORQUE_END_STOPPED && !(s->flags & kOver) ? TORQUE_ERR_STOPPED : s->error;
-  if (s->extras) end_pipes(*s, err);
-  const bool quiet = s->flags & kQuiet;
+  if (s->extras) {
+    end_pipes(*s, err);
+    end_throttle(context.alloc, *s);
+  }
+  const bool quiet = (s->flags & (kQuiet | kOpened)) == kQuiet;
   context.alloc.destroy(s->extras);
   context.alloc.destroy(s);
   ends(slot).extra = nullptr;
@@ -387,6 +399,7 @@ bool fits(const StreamType &type, const Context &context) noexcept {
 void unref(StreamType *type) noexcept {
   if (!type->unref()) return;
   if (type->strand) type->strand->unref();
+  if (type->rate) unref(type->rate);
   for (uint32_t i = 0; i < type->layer_count; ++i) unref(type->layers[i]);
   delete static_cast<torque_stream_type *>(type);
 }

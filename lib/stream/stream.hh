@@ -54,7 +54,8 @@ enum : uint32_t {
   kCalled = 1u << 28,   // a function from the mailbox runs: what was asked for after it has not happened yet
   kAgain = 1u << 29,    // data has postponed: no more is told in this turn, and what is kept is told again in the next
   kFresh = 1u << 30,      // of a connection that was just accepted: the kernel tells at once that it takes bytes
-  kGoawayTold = 1u << 31,
+  kRated = 1u << 31,      // there are rates to ask before bytes pass
+  kGoawayTold = kQuiet,   // of one that is open
   kWaits = kFresh,        // of one that connects: for room in the peer's backlog, to call connect(2) again (api/attempt.hh)
 };
 
@@ -185,8 +186,8 @@ void reset_on_close(int fd) noexcept;
 // ---- Functions from outside: calls.cc ----
 // As torque_stream_abort(), of one that has started. False: it has not, or has ended.
 bool abort_stream(uint64_t handle) noexcept;
-// As call_source().
-torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg) noexcept;
+// As call_source(). before_start: also of a stream that has not started; in its first turn, before anything else.
+torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg, bool before_start = false) noexcept;
 // It was started, or waits for its connection: then its first turn finds them.
 bool takes_calls(Slot &slot) noexcept;  // REQUIRES the mailbox's lock
 // Mail with functions in it, and what was asked for after all that.
@@ -235,6 +236,24 @@ inline size_t input_high(const Stream &s) noexcept {
   const size_t high = s.type->input_high;
   return is_expecting(s) && s.extras->expect.bytes > high ? s.extras->expect.bytes : high;
 }
+
+// ---- Rates: throttle.cc ----
+enum Direction : uint8_t { kIn = TORQUE_RATE_INPUT, kOut = TORQUE_RATE_OUTPUT };
+constexpr uint64_t kAllowedMost = 1 << 20;  // at once
+// With kRated only: how many of so many bytes may pass now. 0: none before its turn comes, which the timer is set for. Then
+// passed() says how many did.
+size_t allowed(Hold &h, Direction d, uint64_t want) noexcept;
+void passed(Hold &h, Direction d, uint64_t n) noexcept;
+// It could read, or send, and waits for its turn.
+inline bool is_held_back(const Hold &h, Direction d) noexcept {
+  return h.is(kRated) && h.s.extras->throttle->held[d];
+}
+// which: Throttle::kOwn, kOfType. rate null: none. Before the start, and for the holder. Errors: RESOURCE.
+torque_err throttle(const Alloc &alloc, Stream &s, int which, Rate *rate) noexcept;
+torque_err throttle_own(Hold &h, int which, Rate *rate) noexcept;
+// The turn ends: it gives up its place where it has nothing to read, or to send, any more. With kRated only.
+void mind_rates(Hold &h) noexcept;
+void end_throttle(const Alloc &alloc, Stream &s) noexcept;
 
 // ---- Output: output.cc ----
 torque_err write_own(Hold &h, const iovec *parts, uint32_t count) noexcept;

@@ -18,6 +18,7 @@ namespace {
 constexpr int32_t kNothing = -1;
 constexpr int32_t kLinger = 4;
 constexpr int32_t kLate = 5;  // for open, says who has made the connection
+constexpr int32_t kTurn = 6;  // a rate lets it go on
 constexpr uint64_t kLooks = 8;  // within one limit: it is late by that part of it at most
 constexpr uint64_t kStepMin = 1000000;
 
@@ -29,6 +30,9 @@ struct Due {
     if (limit == 0 || add_ns(since, limit) >= at) return;
     at = add_ns(since, limit);
     which = what;
+  }
+  void turn_comes(uint64_t when) noexcept {
+    if (when < at) *this = {when, kTurn, look};
   }
   void watch(uint64_t from, uint64_t limit) noexcept {
     if (limit) look = std::min(look, add_ns(from, std::max(limit / kLooks, kStepMin)));
@@ -64,31 +68,49 @@ void look_at_peer(Hold &h, uint64_t now) noexcept {
   if (Extras *x = extras_of(h)) x->queued = left;  // no memory: the next look is the first
 }
 
-// from: when the peer was looked at just now, or given something.
-Due next_due(const Hold &h, uint64_t from) noexcept {
+// Of the limits; while a rate holds the stream back its time stands still. from: when the peer was looked at just now, or
+// given something.
+Due next_limit(const Hold &h, uint64_t from) noexcept {
   const Stream &s = h.s;
   const uint64_t *limit = s.type->limit;
   Due due;
+  const bool in_held = is_held_back(h, kIn), out_held = is_held_back(h, kOut);
   if (lingers(h)) {
+    if (out_held) return due;
     due.consider(s.last_out, s.type->linger, kLinger);
     if (queued(s)) due.watch(from, s.type->linger);
     return due;
   }
   if (!h.is(kOpened)) {
-    due.consider(s.last_in, limit[TORQUE_STREAM_CONNECT_TIMEOUT], TORQUE_STREAM_CONNECT_TIMEOUT);
+    if (!in_held && !out_held) {
+      due.consider(s.last_in, limit[TORQUE_STREAM_CONNECT_TIMEOUT], TORQUE_STREAM_CONNECT_TIMEOUT);
+    }
     if (const uint64_t by = s.last_out & ~kOpenBy; (s.last_out & kOpenBy) && by < due.at) due = {by, kLate};
     return due;
   }
-  if (wants_input(h) && !h.is(kWriteOnly)) {
+  if (wants_input(h) && !h.is(kWriteOnly) && !in_held) {
     due.consider(s.last_in, limit[TORQUE_STREAM_READ_TIMEOUT], TORQUE_STREAM_READ_TIMEOUT);
   }
-  const bool waits = output_waits(s);
+  const bool waits = output_waits(s) && !out_held;
+  if (in_held || out_held) {
+    if (waits) due.consider(s.last_out, limit[TORQUE_STREAM_WRITE_TIMEOUT], TORQUE_STREAM_WRITE_TIMEOUT);
+    if (waits && queued(s)) due.watch(from, limit[TORQUE_STREAM_WRITE_TIMEOUT]);
+    return due;
+  }
   if (waits) due.consider(s.last_out, limit[TORQUE_STREAM_WRITE_TIMEOUT], TORQUE_STREAM_WRITE_TIMEOUT);
   due.consider(std::max(s.last_in, s.last_out), limit[TORQUE_STREAM_IDLE_TIMEOUT], TORQUE_STREAM_IDLE_TIMEOUT);
   const uint32_t left = queued(s);
   if (waits && left) due.watch(from, limit[TORQUE_STREAM_WRITE_TIMEOUT]);
   // Mostly all has arrived long before: then this limit looks only when it has run out.
   if (left && (waits || left != Extras::kUnseen)) due.watch(from, limit[TORQUE_STREAM_IDLE_TIMEOUT]);
+  return due;
+}
+
+Due next_due(const Hold &h, uint64_t from) noexcept {
+  Due due = next_limit(h, from);
+  for (const Direction d : {kIn, kOut}) {
+    if (is_held_back(h, d)) due.turn_comes(h.s.extras->throttle->until[d]);
+  }
   return due;
 }
 
@@ -126,6 +148,7 @@ void mind_times(Hold &h, bool rang) noexcept {
       from = now;
     }
     if (const Due due = next_due(h, from); due.at <= now && due.which != kNothing) {
+      if (due.which == kTurn) return;  // the turn that begins sets the timer
       run_out(h, due.which, now);
       if (h.over()) return;
     }

@@ -16,6 +16,7 @@ constexpr uint32_t kLayersMax = 8;
 struct Hold;
 class Context;
 class Strand;
+struct Rate;
 
 class Counted {
  public:
@@ -65,6 +66,7 @@ struct StreamType : Counted {
   size_t budget = 256 << 10;
   uint64_t limit[4] = {};  // by TORQUE_STREAM_..._TIMEOUT; 0: none
   uint64_t linger = 2000000000;
+  Rate *rate = nullptr;      // that its streams share; with a reference
   Strand *strand = nullptr;  // that its streams join; with a reference
   int32_t place = TORQUE_PLACE_DEFAULT;
   bool nodelay = true;

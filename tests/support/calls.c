@@ -57,6 +57,7 @@ torque_err targets_open(struct targets *t, struct torque_ctx *ctx) {
   t->pipe_end = ends[0];
   const int32_t usr = SIGUSR2;
   torque_err err = torque_stream_type_new(&t->type);
+  if (!err) err = torque_rate_new(&t->rate);
   if (!err) err = torque_strand_new(ctx, &t->strand);
   if (!err) err = torque_event_add(ctx, 0, on_fd, NULL, &t->event);
   if (!err) err = torque_fd_add(ctx, t->pipe_end, TORQUE_READ, 0, on_fd, NULL, &t->fd);
@@ -86,6 +87,7 @@ torque_err targets_open(struct targets *t, struct torque_ctx *ctx) {
 void targets_close(struct targets *t) {
   torque_strand_free(t->strand);
   torque_stream_type_free(t->type);
+  torque_rate_free(t->rate);
   if (t->pipe_end >= 0) close(t->pipe_end);
 }
 
@@ -160,6 +162,7 @@ static torque_err undo(torque_err err, torque_source made) {
   X(stream_resume, torque_stream_resume(t->stream))                                                                \
   X(stream_flush, torque_stream_flush(t->stream))                                                                  \
   X(stream_set_arg, torque_stream_set_arg(t->stream, NULL))                                                        \
+  X(stream_set_rate, torque_stream_set_rate(t->stream, t->rate))                                                   \
   X(stream_set_type, torque_stream_set_type(t->stream, t->type))                                                   \
   X(stream_fd, torque_stream_fd(t->stream, &(int32_t){0}))                                                         \
   X(stream_peer, torque_stream_peer(t->stream, NULL, 0, &small))                                                   \
