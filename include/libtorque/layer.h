@@ -29,6 +29,9 @@ TORQUE_API torque_err torque_layer_type_set_arg(struct torque_layer_type *type, 
 /* That arg, if release was set with it: so a library knows the types that it made. Else null. Thread: any, once frozen. */
 TORQUE_API void *torque_layer_type_arg(const struct torque_layer_type *type, void (*release)(void *arg));
 
+/* A name for logs: "" until it is set. A copy is kept. Errors: INVAL no name, or longer than 31 bytes. */
+TORQUE_API torque_err torque_layer_type_set_name(struct torque_layer_type *type, const char *name);
+
 /* Make the state of one layer: called when its stream is made (or the layer pushed), before anything else. May pass
  * nothing up or down. */
 typedef torque_err torque_layer_open_fn(struct torque_layer *layer, void *arg, void **ret_state);
@@ -93,6 +96,10 @@ enum { TORQUE_LAYER_SCRATCH = 65536 };
 /* What open made; the stream it is in. */
 TORQUE_API void *torque_layer_state(const struct torque_layer *layer);
 TORQUE_API torque_source torque_layer_stream(const struct torque_layer *layer);
+
+/* Its place: 0 is next to the wire. The name of its type, which stays as long as the layer. */
+TORQUE_API int32_t torque_layer_level(const struct torque_layer *layer);
+TORQUE_API const char *torque_layer_name(const struct torque_layer *layer);
 
 TORQUE_END_DECLS
 

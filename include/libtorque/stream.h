@@ -36,6 +36,12 @@ TORQUE_API void torque_stream_type_free(struct torque_stream_type *type);
 /* Called once before any other: the connection stands, and all layers are ready (a TLS handshake is over). */
 typedef void torque_stream_open_fn(torque_source stream, void *arg);
 
+/* Called as each part becomes ready, before open: first the descriptor (the connection stands), with TORQUE_LEVEL_DESCRIPTOR
+ * and null, then each layer, from the wire up. So too for one that torque_stream_push_layer() puts on top. A handshake that
+ * a layer repeats later is not told. Not called while the stream closes. */
+enum { TORQUE_LEVEL_DESCRIPTOR = -1 };
+typedef void torque_stream_layer_open_fn(torque_source stream, int32_t level, struct torque_layer *layer, void *arg);
+
 /* Called when there is input: all that is kept, in one piece. Answers how many bytes the program has taken; the rest is
  * kept and told again with what comes next; after torque_postpone(stream) in it, again in the next round, before anything
  * else is told. While the input is full nothing comes next: one that takes a part and leaves it full is called again at
@@ -72,6 +78,7 @@ typedef int32_t torque_stream_timeout_fn(torque_source stream, int32_t which, vo
 typedef void torque_stream_close_fn(torque_source stream, torque_err err, void *arg);
 
 TORQUE_API torque_err torque_stream_type_set_open(struct torque_stream_type *type, torque_stream_open_fn *fn);
+TORQUE_API torque_err torque_stream_type_set_layer_open(struct torque_stream_type *type, torque_stream_layer_open_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_data(struct torque_stream_type *type, torque_stream_data_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_end(struct torque_stream_type *type, torque_stream_end_fn *fn);
 TORQUE_API torque_err torque_stream_type_set_hangup(struct torque_stream_type *type, torque_stream_hangup_fn *fn);
@@ -282,6 +289,12 @@ TORQUE_API torque_err torque_stream_push_layer(torque_source stream, struct torq
 /* Own callback: the layer of that type, for the calls of its own library. Errors: INVAL it has none. */
 TORQUE_API torque_err torque_stream_layer(torque_source stream, const struct torque_layer_type *type,
                                           struct torque_layer **ret_layer);
+
+/* In close, with an error: where it came from. *ret_level: TORQUE_LEVEL_DESCRIPTOR, or the layer that answered it; if the
+ * connect limit ran out, the one that was not ready. *ret_name (may be null): the layer's name, "descriptor" for that;
+ * until close returns. Errors: STATE not in close of this stream; INVAL it did not end by an error of these: 0, ECANCELED
+ * by torque_stream_abort(), STOPPED, what torque_stream_fail() was given. */
+TORQUE_API torque_err torque_stream_failed_layer(torque_source stream, int32_t *ret_level, const char **ret_name);
 
 /* The descriptor; not to be read, written or closed. */
 TORQUE_API torque_err torque_stream_fd(torque_source stream, int32_t *ret_fd);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "libtorque/layer.h"
 
+#include <cstring>
 #include <new>
 
 #include "stream/type.hh"
@@ -39,6 +40,15 @@ torque_err torque_layer_type_set_arg(struct torque_layer_type *type, void *arg, 
 }
 void *torque_layer_type_arg(const struct torque_layer_type *type, void (*release)(void *)) {
   return type && release && type->release == release ? type->arg : nullptr;
+}
+torque_err torque_layer_type_set_name(struct torque_layer_type *type, const char *name) {
+  if (!type || !name) return TORQUE_ERR_INVAL;
+  const size_t length = ::strnlen(name, LayerType::kNameMost + 1);
+  if (length > LayerType::kNameMost) return TORQUE_ERR_INVAL;
+  if (type->frozen()) return TORQUE_ERR_STATE;
+  std::memset(type->name, 0, sizeof type->name);
+  std::memcpy(type->name, name, length);
+  return TORQUE_ERR_NONE;
 }
 torque_err torque_layer_type_set_open(struct torque_layer_type *type, torque_layer_open_fn *fn) {
   return set(type, &LayerType::open, fn);

@@ -640,6 +640,16 @@ torque_err torque_stream_layer(torque_source stream, const struct torque_layer_t
   return TORQUE_ERR_INVAL;
 }
 
+torque_err torque_stream_failed_layer(torque_source stream, int32_t *ret_level, const char **ret_name) {
+  if (!ret_level) return TORQUE_ERR_INVAL;
+  const Ended *e = ended_here();
+  if (!e || e->handle != stream) return TORQUE_ERR_STATE;
+  if (!e->err || e->err == TORQUE_ERR_SYSCALL + ECANCELED || e->err == TORQUE_ERR_STOPPED) return TORQUE_ERR_INVAL;
+  *ret_level = e->level;
+  if (ret_name) *ret_name = e->name;
+  return TORQUE_ERR_NONE;
+}
+
 torque_err torque_stream_fd(torque_source stream, int32_t *ret_fd) {
   if (!ret_fd) return TORQUE_ERR_INVAL;
   Target t(stream);

@@ -48,6 +48,9 @@ void torque_stream_type_free(struct torque_stream_type *type) {
 torque_err torque_stream_type_set_open(struct torque_stream_type *type, torque_stream_open_fn *fn) {
   return set(type, &StreamType::open, fn);
 }
+torque_err torque_stream_type_set_layer_open(struct torque_stream_type *type, torque_stream_layer_open_fn *fn) {
+  return set(type, &StreamType::layer_open, fn);
+}
 torque_err torque_stream_type_set_data(struct torque_stream_type *type, torque_stream_data_fn *fn) {
   return set(type, &StreamType::data, fn);
 }

@@ -120,7 +120,7 @@ void propagate_end(Hold &h) noexcept {
     if (awaited || !h.is(kClosing)) {
       const torque_err err = end_below(l);
       if (h.over()) return;
-      if (err) return fail(h, err);
+      if (err) return fail_layer(h, l, err);
     }
     l.flags |= torque_layer::kEnded;
   }

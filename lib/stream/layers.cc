@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <algorithm>
+#include <utility>
 
 #include "base/syscall.hh"
 #include "stream/stream.hh"
@@ -22,6 +23,16 @@ torque_err open_layer(Layer &l, Stream &s, LayerType &type, uint32_t level) noex
   return err;
 }
 
+// The lowest is the first: those above pass on what it answered.
+torque_err note_failure(Layer &l, torque_err err) noexcept {
+  Layers &layers = *l.stream->layers;
+  if (err && !layers.failure) {
+    layers.failure = err;
+    layers.failed = l.level;
+  }
+  return err;
+}
+
 void close_layer(Layer &l) noexcept {
   if ((l.flags & Layer::kOpen) && l.type->close) l.type->close(l.state);
   unref(l.type);
@@ -40,7 +51,7 @@ bool receive(Hold &h, Layer &l, const char *data, size_t length) noexcept {
   const torque_err err = l.type->receive(&l, l.state, data, length, &taken);
   if (h.over()) return false;
   if (err) {
-    fail(h, err);
+    fail_layer(h, l, err);
     return false;
   }
   taken = std::min(taken, length);
@@ -64,7 +75,20 @@ torque_err send_through(Hold &h, uint32_t above, const char *data, size_t length
   l.flags |= Layer::kSent | Layer::kSending;
   const torque_err err = l.type->send(&l, l.state, data, length);
   l.flags &= ~Layer::kSending;
-  return err;
+  return note_failure(l, err);
+}
+
+// False: it has ended.
+bool tell_layer(Hold &h, int32_t level, Layer *l) noexcept {
+  if (!h.s.type->layer_open || h.is(kClosing)) return true;
+  h.s.type->layer_open(h.handle, level, l, h.s.slot->arg.look());
+  return !h.over();
+}
+
+// Without layers this comes once, as open does.
+bool tell_descriptor(Hold &h) noexcept {
+  if (h.s.layers && std::exchange(h.s.layers->wire_told, true)) return true;
+  return h.is(kOpened) || tell_layer(h, TORQUE_LEVEL_DESCRIPTOR, nullptr);
 }
 
 torque_err step_down(Layer &l, torque_layer_step_fn *fn) noexcept {
@@ -72,7 +96,7 @@ torque_err step_down(Layer &l, torque_layer_step_fn *fn) noexcept {
   l.flags |= Layer::kSending;
   const torque_err err = fn(&l, l.state);
   l.flags &= ~Layer::kSending;
-  return err;
+  return note_failure(l, err);
 }
 
 torque_err flush_layer(Layer &l) noexcept {
@@ -112,6 +136,8 @@ torque_err send_chunk(Hold &h, Piece &p) noexcept {
 }
 
 }  // namespace
+
+void fail_layer(Hold &h, torque_layer &l, torque_err err) noexcept { fail(h, note_failure(l, err)); }
 
 void flush_layers(Hold &h) noexcept {
   if (!h.s.layers->unflushed) return;
@@ -154,6 +180,7 @@ torque_err push_layer(Hold &h, LayerType &type) noexcept {
   } else {
     s.layers = h.context().alloc.make<Layers>();
     if (!s.layers) return TORQUE_ERR_RESOURCE;
+    s.layers->wire_told = true;
   }
   Layer &l = s.layers->layer[s.layers->count];
   if (const torque_err err = open_layer(l, s, type, s.layers->count)) {
@@ -173,6 +200,18 @@ torque_err push_layer(Hold &h, LayerType &type) noexcept {
   return TORQUE_ERR_NONE;
 }
 
+int32_t failed_level(const Stream &s) noexcept {
+  const Layers *layers = s.layers;
+  if (!layers) return TORQUE_LEVEL_DESCRIPTOR;
+  if (layers->failure) return layers->failure == s.error ? static_cast<int32_t>(layers->failed) : TORQUE_LEVEL_DESCRIPTOR;
+  if (s.error != TORQUE_ERR_SYSCALL + ETIMEDOUT || (s.flags & (kOpened | kConnecting))) return TORQUE_LEVEL_DESCRIPTOR;
+  for (uint32_t i = 0; i < layers->count; ++i) {
+    const uint32_t flags = layers->layer[i].flags;
+    if (!(flags & Layer::kReady)) return flags & Layer::kStarted ? static_cast<int32_t>(i) : TORQUE_LEVEL_DESCRIPTOR;
+  }
+  return TORQUE_LEVEL_DESCRIPTOR;
+}
+
 bool layers_ready(const Stream &s) noexcept {
   return !s.layers || s.layers->count == 0 || (s.layers->layer[s.layers->count - 1].flags & Layer::kReady);
 }
@@ -189,15 +228,20 @@ bool may_advance(const Hold &h) noexcept {
 
 void advance_layers(Hold &h) noexcept {
   Stream &s = h.s;
+  if (!tell_descriptor(h)) return;
   for (uint32_t i = 0; s.layers && i < s.layers->count; ++i) {
     Layer &l = s.layers->layer[i];
     if (!(l.flags & Layer::kStarted)) {
       l.flags |= Layer::kStarted | (l.type->start ? 0u : uint32_t{Layer::kReady});
       const torque_err err = l.type->start ? l.type->start(&l, l.state) : TORQUE_ERR_NONE;
       if (h.over()) return;
-      if (err) return fail(h, err);
+      if (err) return fail_layer(h, l, err);
     }
     if (!(l.flags & Layer::kReady)) return;
+    if (!(l.flags & Layer::kTold)) {
+      l.flags |= Layer::kTold;
+      if (!tell_layer(h, static_cast<int32_t>(i), &l)) return;
+    }
   }
   if (h.is(kOpened) || h.is(kClosing)) {
     h.set(kOpened);
@@ -320,6 +364,10 @@ void torque_layer_hold(struct torque_layer *layer) {
 void *torque_layer_scratch(struct torque_layer *layer) {
   return current_turn()->pool.scratch(layer->level + 1 + (layer->flags & torque_layer::kSending ? kLayersMax : 0));
 }
+
+int32_t torque_layer_level(const struct torque_layer *layer) { return static_cast<int32_t>(layer->level); }
+
+const char *torque_layer_name(const struct torque_layer *layer) { return layer->type->name; }
 
 void *torque_layer_state(const struct torque_layer *layer) { return layer->state; }
 

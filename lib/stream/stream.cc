@@ -6,6 +6,8 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 
+#include <cstring>
+
 #include "base/syscall.hh"
 #include "source/listener.hh"
 #include "source/strand.hh"
@@ -13,6 +15,8 @@
 namespace torque {
 
 namespace {
+
+constinit thread_local const Ended *ended = nullptr;
 
 void note(Hold &h, uint32_t events) noexcept {
   if (events & (TORQUE_READ | TORQUE_PRIORITY | TORQUE_HANGUP | TORQUE_ERROR | TORQUE_CLOSED)) h.set(kReadable);
@@ -373,6 +377,9 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
   release_pieces(context.alloc, pool, kept);
   release_pieces(context.alloc, pool, s->wire);
   release_pieces(context.alloc, pool, s->mail);
+  char name[sizeof LayerType::name] = "descriptor";
+  const int32_t level = failed_level(*s);
+  if (level >= 0) std::memcpy(name, s->layers->layer[level].type->name, sizeof name);
   if (s->layers) {
     release_pieces(context.alloc, pool, s->layers->plain);
     close_layers(context.alloc, *s);
@@ -386,11 +393,18 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
   context.alloc.destroy(s->extras);
   context.alloc.destroy(s);
   ends(slot).extra = nullptr;
-  if (!quiet && type->close) type->close(handle_of(slot), err, slot.arg.look());
+  if (!quiet && type->close) {
+    const Ended here{handle_of(slot), err, level, name, ended};
+    ended = &here;
+    type->close(here.handle, err, slot.arg.look());
+    ended = here.outer;
+  }
   unref(type);
   if (slot.traits.get() & kGuest) leave(context, *ends(slot).guests);
   if (slot.traits.get() & kBegun) context.stream_is_over(*slot.domain.get());
 }
+
+const Ended *ended_here() noexcept { return ended; }
 
 bool fits(const StreamType &type, const Context &context) noexcept {
   return !type.strand || type.strand->context() == &context;

@@ -85,6 +85,7 @@ struct torque_layer {
     kEnded = 16,     // nothing more comes from below
     kSent = 32,      // something was sent through it since the last flush
     kHeld = 64,      // nothing can be sent through it for now
+    kTold = 256,     // the program knows that it is ready
     kSending = 128,  // it makes output: perhaps while it makes input, so that each has its own scratch memory
   };
   torque::Stream *stream;
@@ -104,6 +105,10 @@ struct Layers {
   uint32_t held;    // how many are kHeld
   bool unflushed;   // something went through them since they were flushed
   bool pushing;     // output goes through them
+  bool wire_told;   // the program knows that the connection stands
+  // Of the first error that one of them has answered; 0: none has.
+  torque_err failure;
+  uint32_t failed;
   uint32_t pushed;  // the first of those that a callback has put on top; with kPushed
   Pieces plain;     // output that has not gone through them
   torque_layer layer[kLayersMax];
@@ -182,6 +187,16 @@ void over(Hold &h, torque_err err) noexcept;
 // As over(), but what was made for the peer (an alert) is sent if it can be.
 void fail(Hold &h, torque_err err) noexcept;
 void reset_on_close(int fd) noexcept;
+
+// A stream whose close callback runs on this thread: what it cannot be asked any more.
+struct Ended {
+  uint64_t handle;
+  torque_err err;
+  int32_t level;
+  const char *name;
+  const Ended *outer;
+};
+const Ended *ended_here() noexcept;  // null: none
 
 // ---- Functions from outside: calls.cc ----
 // As torque_stream_abort(), of one that has started. False: it has not, or has ended.
@@ -286,6 +301,10 @@ torque_err push_layer(Hold &h, LayerType &type) noexcept;
 void close_layers(const Alloc &alloc, Stream &s) noexcept;
 // Starts those whose turn it is, and calls open when all are ready.
 void advance_layers(Hold &h) noexcept;
+// As fail(): a layer has answered err.
+void fail_layer(Hold &h, torque_layer &l, torque_err err) noexcept;
+// Where the error comes from that the stream ends with; -1: the descriptor. Before its layers are closed.
+int32_t failed_level(const Stream &s) noexcept;
 bool may_advance(const Hold &h) noexcept;  // whether that would do anything
 bool layers_ready(const Stream &s) noexcept;
 // Received bytes to that level; from level count on they are the program's. False: it wants no more for now.

@@ -44,10 +44,13 @@ struct LayerType : Counted {
   torque_layer_step_fn *ended = nullptr;
   void *arg = nullptr;
   void (*release)(void *) = nullptr;
+  static constexpr size_t kNameMost = 31;
+  char name[kNameMost + 1] = "";
 };
 
 struct StreamType : Counted {
   torque_stream_open_fn *open = nullptr;
+  torque_stream_layer_open_fn *layer_open = nullptr;
   torque_stream_data_fn *data = nullptr;
   torque_stream_end_fn *end = nullptr;
   torque_stream_hangup_fn *hangup = nullptr;

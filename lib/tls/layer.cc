@@ -290,6 +290,7 @@ torque_err make_layer_type(Side *side, torque_layer_type **ret_type) noexcept {
     return err;
   }
   (void)torque_layer_type_set_arg(type, side, free_side);
+  (void)torque_layer_type_set_name(type, "tls");
   (void)torque_layer_type_set_open(type, tls_open);
   (void)torque_layer_type_set_close(type, tls_close);
   (void)torque_layer_type_set_start(type, tls_start);

@@ -191,6 +191,7 @@ torque_err make_layer_type(Codec *codec, struct torque_layer_type **ret_type) no
   }
   // A type that is not frozen refuses nothing.
   (void)torque_layer_type_set_arg(type, codec, layer_release);
+  (void)torque_layer_type_set_name(type, "compression");
   (void)torque_layer_type_set_open(type, layer_open);
   (void)torque_layer_type_set_close(type, layer_close);
   (void)torque_layer_type_set_receive(type, layer_receive);

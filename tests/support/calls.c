@@ -164,6 +164,7 @@ static torque_err undo(torque_err err, torque_source made) {
   X(stream_set_arg, torque_stream_set_arg(t->stream, NULL))                                                        \
   X(stream_set_rate, torque_stream_set_rate(t->stream, t->rate))                                                   \
   X(stream_set_type, torque_stream_set_type(t->stream, t->type))                                                   \
+  X(stream_failed_layer, torque_stream_failed_layer(t->stream, &(int32_t){0}, NULL) == TORQUE_ERR_STATE ? ALIVE(t->stream) : 0) \
   X(stream_fd, torque_stream_fd(t->stream, &(int32_t){0}))                                                         \
   X(stream_peer, torque_stream_peer(t->stream, NULL, 0, &small))                                                   \
   X(postpone, torque_postpone(t->event) == TORQUE_ERR_STATE ? ALIVE(t->event) : 0)                                 \
