@@ -8,6 +8,7 @@
  * any callback unless it says otherwise; none is async-signal-safe but torque_wake(). Callbacks must not block for
  * long, must not be cancelled (pthread_cancel), and must not throw. */
 
+#include <libtorque/address.h>
 #include <libtorque/buffers.h>
 #include <libtorque/child.h>
 #include <libtorque/aio.h>

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a text that means a socket address says.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstdint>
+
+#include "libtorque/error.h"
+
+namespace torque {
+
+struct Address {
+  sockaddr_storage storage;
+  socklen_t len;
+  bool any;  // of every family: IPv4 as well where it is an IPv6 address
+};
+
+// Errors: as torque_address_parse(); *ret is garbage then.
+torque_err parse_address(const char *text, uint16_t default_port, Address *ret) noexcept;
+
+}  // namespace torque
