@@ -75,6 +75,10 @@ TORQUE_API torque_err torque_config_set_offload_threads(struct torque_config *co
 /* How long a helper without work stays, in ns. Default 10 s. */
 TORQUE_API torque_err torque_config_set_offload_idle(struct torque_config *config, uint64_t ns);
 
+/* How many posted functions may wait in one domain, and in one strand; further posts answer FULL and are not run. 0, the
+ * default: any number. A function waits until it starts; none that was taken is lost. torque_source_run() is not bounded. */
+TORQUE_API torque_err torque_config_set_post_limit(struct torque_config *config, uint64_t limit);
+
 /* 1: measure callback time and loop lag (two clock readings a callback; see torque_stats(3)). Default 0. */
 TORQUE_API torque_err torque_config_set_timing(struct torque_config *config, int32_t timing);
 

@@ -35,6 +35,7 @@ enum {
   TORQUE_ERR_KIND = 4101,     /* not possible for this kind of source or context */
   TORQUE_ERR_BUSY = 4102,     /* another thread is running this driven context */
   TORQUE_ERR_STATE = 4103,    /* not possible in the source's present state (already started, not started) */
+  TORQUE_ERR_FULL = 4104,     /* as much waits already as was allowed */
 
   /* The resolver: see dns.h. */
   TORQUE_ERR_DNS_NODATA = 4120,   /* the name exists, but has no such records */

@@ -10,7 +10,7 @@ TORQUE_BEGIN_DECLS
  * one before has returned. A system call is made only when the one who shall run it sleeps. What was posted before
  * torque_stop() is run before that returns.
  * Thread: any, callbacks included. Not async-signal-safe (torque_wake() is).
- * Errors: INVAL no function, no such domain; STALE; RESOURCE; STOPPED; FORKED. */
+ * Errors: INVAL no function, no such domain; STALE; RESOURCE; FULL (torque_config_set_post_limit()); STOPPED; FORKED. */
 typedef void torque_post_fn(void *arg);
 
 /* Anywhere in the context: from a callback, on its own domain; else on a domain that stays the same for this thread. */

@@ -51,6 +51,12 @@ torque_err torque_config_set_cpus(struct torque_config *config, const uint32_t *
   return TORQUE_ERR_NONE;
 }
 
+torque_err torque_config_set_post_limit(struct torque_config *config, uint64_t limit) {
+  if (!config) return TORQUE_ERR_INVAL;
+  config->options.post_limit = limit ? limit : UINT64_MAX;
+  return TORQUE_ERR_NONE;
+}
+
 torque_err torque_config_set_sharing(struct torque_config *config, uint32_t sharing) {
   if (!config || sharing > TORQUE_SHARE_MACHINE) return TORQUE_ERR_INVAL;
   config->topology.sharing = sharing;

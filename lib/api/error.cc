@@ -29,6 +29,7 @@ constexpr Text kTexts[] = {
     {TORQUE_ERR_KIND, "Not possible for this kind of source or context"},
     {TORQUE_ERR_BUSY, "Another thread is running this driven context"},
     {TORQUE_ERR_STATE, "Not possible in the source's present state"},
+    {TORQUE_ERR_FULL, "As much waits already as was allowed"},
     {TORQUE_ERR_DNS_NODATA, "The name has no such records"},
     {TORQUE_ERR_DNS_NXDOMAIN, "The name does not exist"},
     {TORQUE_ERR_DNS_SERVFAIL, "The name server could not find out"},

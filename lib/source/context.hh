@@ -57,6 +57,7 @@ struct Options {
   void *watchdog_arg = nullptr;
   ThreadHooks threads;
   WaitHooks waits;
+  uint64_t post_limit = UINT64_MAX;
   uint8_t aio = 0;           // TORQUE_AIO_...
   uint32_t helpers_max = 0;  // 0: by the CPUs
   uint64_t helper_idle_ns = 10 * kSecond;

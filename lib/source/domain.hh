@@ -20,9 +20,7 @@ namespace torque {
 
 class Domain {
  public:
-  Domain(Context &owner, const Alloc &alloc, uint32_t number, uint32_t worker_count, bool driven) noexcept
-      : context(owner), index(number), workers(worker_count), slots(alloc, *this), timers(alloc, worker_count > 1),
-        calls(alloc), posted(alloc), batches(alloc, worker_count), sleepers_(driven ? 1 : 0), alloc_(alloc) {}
+  Domain(Context &owner, const Alloc &alloc, uint32_t number, uint32_t worker_count, bool driven) noexcept;
   ~Domain();
   Domain(const Domain &) = delete;
   Domain &operator=(const Domain &) = delete;

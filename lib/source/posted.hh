@@ -19,12 +19,13 @@ class Posted {
     void *arg;
   };
 
-  explicit Posted(const Alloc &alloc) noexcept : batch_(alloc), waiting_(alloc) {}
+  // limit: how many may wait.
+  Posted(const Alloc &alloc, uint64_t limit) noexcept : batch_(alloc), waiting_(alloc), limit_(limit) {}
 
   // *ret_poke: a sleeper is needed; while a batch runs, who runs it looks again.
   torque_err put(torque_post_fn *fn, void *arg, bool *ret_poke) noexcept {
     Lock lock(lock_);
-    if (closed_) return TORQUE_ERR_STOPPED;
+    if (length_.load(std::memory_order_relaxed) >= limit_) return closed_ ? TORQUE_ERR_STOPPED : TORQUE_ERR_FULL;
     tsan::gives(this);
     if (!waiting_.push({fn, arg})) return TORQUE_ERR_RESOURCE;
     length_.fetch_add(1, std::memory_order_seq_cst);  // before the poster looks for sleepers: see Domain::poke()
@@ -78,6 +79,7 @@ class Posted {
   void close() noexcept {
     Lock lock(lock_);
     closed_ = true;
+    limit_ = 0;  // one look says both
   }
   uint64_t length() const noexcept { return length_.load(std::memory_order_seq_cst); }
   // Is there something for a worker that has nothing else to do? Not while another runs a batch: that one looks again.
@@ -97,6 +99,7 @@ class Posted {
 
   Mutex lock_;
   Vec<Item> waiting_ GUARDED_BY(lock_);
+  uint64_t limit_ GUARDED_BY(lock_);
   bool closed_ GUARDED_BY(lock_) = false;
 };
 

@@ -61,6 +61,11 @@ torque_err Strand::post(torque_post_fn *fn, void *arg) noexcept {
       alloc_.put(node, sizeof *node);
       return TORQUE_ERR_STOPPED;
     }
+    if (waiting_ >= limit_) {
+      alloc_.put(node, sizeof *node);
+      return TORQUE_ERR_FULL;
+    }
+    ++waiting_;
     (last_posted_ ? last_posted_->next : first_posted_) = node;
     last_posted_ = node;
     run_it = !busy_;
@@ -102,6 +107,7 @@ Strand::Posted *Strand::take_posted() noexcept {
   Posted *p = first_posted_;
   if (!p) return nullptr;
   first_posted_ = p->next;
+  --waiting_;
   if (!first_posted_) last_posted_ = nullptr;
   return p;
 }

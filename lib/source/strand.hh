@@ -51,7 +51,8 @@ class Strand {
     void *arg;
     Posted *next;
   };
-  explicit Strand(Context &context) noexcept : alloc_(context.alloc), context_(&context) {}
+  explicit Strand(Context &context) noexcept
+      : alloc_(context.alloc), limit_(context.options.post_limit), context_(&context) {}
   ~Strand() = default;
   // The next thing to run; neither: the strand is idle from now on.
   void take(Slot **ret_slot, uint32_t *ret_events, Posted **ret_posted) noexcept;
@@ -61,6 +62,7 @@ class Strand {
 
   // Constant after make().
   const Alloc alloc_;
+  const uint64_t limit_;  // posted functions that may wait
   uint64_t runner_ = 0;
 
   // store_release with the end of the runner, before its context may be freed: pairs with context().
@@ -72,6 +74,7 @@ class Strand {
   bool closed_ GUARDED_BY(lock_) = false;
   bool posted_turn_ GUARDED_BY(lock_) = false;  // sources and functions take turns
   SlotList queue_ GUARDED_BY(lock_);
+  uint64_t waiting_ GUARDED_BY(lock_) = 0;  // posted functions
   Posted *first_posted_ GUARDED_BY(lock_) = nullptr;
   Posted *last_posted_ GUARDED_BY(lock_) = nullptr;
 };
