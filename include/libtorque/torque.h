@@ -108,7 +108,7 @@ TORQUE_API torque_err torque_addpath(struct torque_ctx *ctx, const char *path, l
                                      void *state) TORQUE_CHECKED;
 
 /* Call cb after it_value, then every it_interval. it_value 0 with an interval: first after one interval. Both 0: INVAL.
- */
+ * Intervals that ended while nothing ran are called for one after another, at most 1000; the rest are skipped. */
 TORQUE_API torque_err torque_addtimer(struct torque_ctx *ctx, const struct itimerspec *when, libtorquetimecb cb,
                                       void *state) TORQUE_CHECKED;
 

@@ -33,10 +33,11 @@ constinit std::atomic<uint32_t> blocks[kSignals] = {};  // threads in torque_blo
 // The handler, on any thread.
 constinit std::atomic<int> pipe_write{-1};
 constinit std::atomic<uint32_t> in_handler{0};  // handlers that may use pipe_write; see write_to()
-constinit std::atomic<uint32_t> unsent[kSignals] = {};
+constinit std::atomic<uint64_t> unsent[kSignals] = {};  // wide: a context that is not run reads nothing, for however long
+static_assert(std::atomic<uint64_t>::is_always_lock_free);  // in the handler
 
 // Terminations. What changes is counted first, then the word, so that who saw the word before it looked sleeps on no news.
-constinit std::atomic<uint32_t> arrived[kSignals] = {};
+constinit std::atomic<uint64_t> arrived[kSignals] = {};
 constinit std::atomic<uint32_t> word{0};
 
 bool used(int signo) noexcept {
@@ -152,7 +153,7 @@ void write_to(int pipe) noexcept {
   for (auto &n : unsent) n.store(0, std::memory_order_relaxed);
 }
 
-uint32_t take_unsent(int signo) noexcept {
+uint64_t take_unsent(int signo) noexcept {
   if (unsent[signo].load(std::memory_order_seq_cst) == 0) return 0;
   return unsent[signo].exchange(0, std::memory_order_seq_cst);
 }
@@ -195,8 +196,8 @@ Termination::~Termination() {
   }
 }
 
-uint32_t Termination::arrivals() const noexcept {
-  uint32_t sum = 0;
+uint64_t Termination::arrivals() const noexcept {
+  uint64_t sum = 0;
   for (int s = 1; s < kSignals; ++s) {
     if (sigismember(&set_, s) == 1) sum += arrived[s].load(std::memory_order_seq_cst);
   }

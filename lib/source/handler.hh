@@ -35,7 +35,7 @@ bool watched(int signo) noexcept;
 void write_to(int pipe) noexcept;
 // Arrivals that the pipe had no room for, which are forgotten by that. Whoever counts one wakes the reader afterwards: so
 // who reads the pipe dry first and then asks for these misses none.
-uint32_t take_unsent(int signo) noexcept;
+uint64_t take_unsent(int signo) noexcept;
 
 // ---- Waiting for termination signals ----
 
@@ -66,11 +66,11 @@ class Termination {
  private:
   static uint32_t look() noexcept;
   static void sleep(uint32_t seen) noexcept;
-  uint32_t arrivals() const noexcept;
+  uint64_t arrivals() const noexcept;
 
   const sigset_t set_;
   sigset_t unblocked_;  // by this
-  uint32_t before_ = 0;
+  uint64_t before_ = 0;
 };
 
 // ---- Fork handlers ----

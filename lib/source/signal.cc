@@ -151,7 +151,7 @@ bool read_signalfd() noexcept REQUIRES(hub.lock) {
 
 void read_unsent() noexcept REQUIRES(hub.lock) {
   for (int s = 1; s < kSignals; ++s) {
-    for (uint32_t n = handler::take_unsent(s); n > 0; --n) fan_out({s, 0, 0, 0, 0});
+    for (uint64_t n = handler::take_unsent(s); n > 0; --n) fan_out({s, 0, 0, 0, 0});
   }
 }
 

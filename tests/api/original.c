@@ -217,6 +217,18 @@ static void an_interval_alone_is_a_timer(void **state) {
   AWAIT(f, ticks >= 3);
 }
 
+/* Every interval is called for; but a context that was not run for a while does not catch up with millions of them. */
+static void a_tiny_interval_does_not_take_all_the_time(void **state) {
+  struct fixture *f = *state;
+  const struct itimerspec tiny = {.it_interval = {.tv_nsec = 1}};
+  ticks = 0;
+  assert_int_equal(torque_addtimer(f->ctx, &tiny, tick, (void *)(uintptr_t)&ticks), 0);
+  usleep(20000); /* 20 million of them at least */
+  assert_int_equal(torque_run_once(f->ctx, 0, NULL), 0);
+  assert_true(ticks > 0);
+  assert_true(ticks <= 100000);
+}
+
 static void times_that_are_none_are_refused(void **state) {
   struct fixture *f = *state;
   assert_int_equal(torque_addtimer(f->ctx, &nothing, tick, NULL), TORQUE_ERR_INVAL);
@@ -396,6 +408,7 @@ int main(void) {
       ON_EVERY(a_timer_fires_once),
       ON_EVERY(a_timer_fires_again),
       ON_EVERY(an_interval_alone_is_a_timer),
+      ON(driven, a_tiny_interval_does_not_take_all_the_time),
       ON_EVERY(times_that_are_none_are_refused),
       ON_EVERY(called_back_on_every_event),
       ON_EVERY(one_direction_alone),
