@@ -9,6 +9,7 @@
  * long, must not be cancelled (pthread_cancel), and must not throw. */
 
 #include <libtorque/address.h>
+#include <libtorque/attr.h>
 #include <libtorque/buffers.h>
 #include <libtorque/child.h>
 #include <libtorque/aio.h>

@@ -82,6 +82,20 @@ struct torque_ctx {
 // A strand is the object behind its handle.
 struct torque_strand : torque::Strand {};
 
+// What a source shall be that is made and started in one call. One thread at a time while it changes.
+struct torque_attr {
+  torque_attr() noexcept = default;
+  torque_attr(const torque_attr &) = delete;
+  torque_attr &operator=(const torque_attr &) = delete;
+  ~torque_attr() {
+    if (strand) strand->unref();
+  }
+  torque_final_fn *final = nullptr;
+  torque_strand *strand = nullptr;  // with a reference
+  int32_t place = TORQUE_PLACE_DEFAULT;
+  bool placed = false;
+};
+
 namespace torque {
 
 // The memory of a context. What says that it lives stands before it and can be read for ever, so that a call with a
@@ -163,5 +177,17 @@ torque_err run_or_undo(torque_source source, torque_source *ret, Step step) noex
   return err;
 }
 torque_err start_or_undo(torque_source source, torque_source *ret) noexcept;
+
+// What torque_timer_set() would be told.
+struct TimerStart {
+  uint64_t when, period;
+  uint32_t flags;
+};
+// Gives it what attr has, and starts it; a timer only with timer. On failure it is gone, and no finalizer has run or will;
+// but for STALE and STATE, when it was not to be started.
+torque_err start_with(torque_source source, const torque_attr &attr, const TimerStart *timer = nullptr) noexcept;
+// The same, with the caller's variable set first, as in run_or_undo(). attr null: as start_or_undo().
+torque_err start_with_or_undo(torque_source source, const torque_attr *attr, torque_source *ret,
+                              const TimerStart *timer = nullptr) noexcept;
 
 }  // namespace torque

@@ -89,6 +89,79 @@ torque_err torque::start_source(uint64_t source) noexcept {
   }
 }
 
+namespace {
+
+torque_err put_strand(Slot &s, Kind kind, const Context &context, torque_strand *strand) noexcept {
+  const uint16_t traits = s.traits.get();
+  if (kind == Kind::listener || kind == Kind::condition || (traits & kConcurrent)) return TORQUE_ERR_KIND;
+  if (strand && strand->context() != &context) return TORQUE_ERR_INVAL;
+  if (strand) strand->ref();
+  if (Strand *before = ends(s).strand.get()) before->unref();
+  ends(s).strand.set(strand);
+  s.traits.set(static_cast<uint16_t>(strand ? traits | kStranded : traits & ~kStranded));
+  return TORQUE_ERR_NONE;
+}
+
+torque_err put_place(Slot &s, Context &context, int32_t place) noexcept {
+  Domain *d = context.pick(place);
+  if (!d) return TORQUE_ERR_INVAL;
+  move_to(s, *d);
+  return TORQUE_ERR_NONE;
+}
+
+torque_err put_attr(const Seen &v, const torque_attr &attr) noexcept {
+  Context &context = v.domain->context;
+  if (attr.strand) {
+    if (const torque_err err = put_strand(*v.slot, v.kind, context, attr.strand)) return err;
+  }
+  if (attr.placed) {
+    if (const torque_err err = put_place(*v.slot, context, attr.place)) return err;
+  }
+  if (attr.final) ends(*v.slot).final = attr.final;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err start_timer(const Seen &v, uint64_t handle, const TimerStart *timer) noexcept {
+  if (timer) return set_timer(handle, timer->when, timer->period, timer->flags);
+  return v.domain->context.usable();  // torque_timer_set() starts it
+}
+
+}  // namespace
+
+// The hold keeps whoever ends the source meanwhile from finishing it: so whether its finalizer runs is decided here, before
+// it is let go.
+torque_err torque::start_with(torque_source source, const torque_attr &attr, const TimerStart *timer) noexcept {
+  Seen v;
+  if (!hold(source, &v)) return TORQUE_ERR_STALE;
+  Slot &s = *v.slot;
+  if (word::state(v.word) != word::NEW) {
+    let_go(s);
+    return TORQUE_ERR_STATE;
+  }
+  torque_err err = put_attr(v, attr);
+  if (!err) err = v.kind == Kind::timer ? start_timer(v, source, timer) : start_source(source);
+  if (err) {
+    retire(source, TORQUE_END_REMOVED);
+    ends(s).final = nullptr;
+  }
+  let_go(s);
+  return err;
+}
+
+torque_err torque::start_with_or_undo(torque_source source, const torque_attr *attr, torque_source *ret,
+                                      const TimerStart *timer) noexcept {
+  if (!attr && timer) {
+    return run_or_undo(source, ret, [=] { return set_timer(source, timer->when, timer->period, timer->flags); });
+  }
+  if (!attr) return start_or_undo(source, ret);
+  const Visit visit;
+  const torque_source before = *ret;
+  *ret = source;
+  const torque_err err = start_with(source, *attr, timer);
+  if (err) *ret = before;
+  return err;
+}
+
 torque_err torque::cancel_job(uint64_t handle, bool of_files) noexcept {
   Seen v;
   if (!look(handle, &v)) return TORQUE_ERR_STALE;
@@ -163,23 +236,14 @@ torque_err torque_source_set_strand(torque_source source, struct torque_strand *
   const Visit visit;
   Seen v;
   if (const torque_err err = look_new(source, &v)) return err;
-  if (v.kind == Kind::listener || v.kind == Kind::condition || (v.traits & kConcurrent)) return TORQUE_ERR_KIND;
-  if (strand && strand->context() != &v.domain->context) return TORQUE_ERR_INVAL;
-  if (strand) strand->ref();
-  if (Strand *before = ends(*v.slot).strand.get()) before->unref();
-  ends(*v.slot).strand.set(strand);
-  v.slot->traits.set(static_cast<uint16_t>(strand ? v.traits | kStranded : v.traits & ~kStranded));
-  return TORQUE_ERR_NONE;
+  return put_strand(*v.slot, v.kind, v.domain->context, strand);
 }
 
 torque_err torque_source_set_placement(torque_source source, int32_t place) {
   const Visit visit;
   Seen v;
   if (const torque_err err = look_new(source, &v)) return err;
-  Domain *d = v.domain->context.pick(place);
-  if (!d) return TORQUE_ERR_INVAL;
-  move_to(*v.slot, *d);
-  return TORQUE_ERR_NONE;
+  return put_place(*v.slot, v.domain->context, place);
 }
 
 torque_err torque_fd_modify(torque_source source, uint32_t events) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Calls that act on streams. From the stream's own callback they act at once; from elsewhere they go through its
 // mailbox, and whoever runs the stream next does as they say.
+#include "libtorque/attr.h"
 #include "libtorque/stream.h"
 
 #include <sys/socket.h>
@@ -258,14 +259,25 @@ torque_err torque_stream_new(struct torque_ctx *ctx, int32_t fd, struct torque_s
 
 torque_err torque_stream_add(struct torque_ctx *ctx, int32_t fd, struct torque_stream_type *type, void *arg,
                              torque_source *ret_stream) {
+  return torque_stream_add_with(ctx, nullptr, fd, type, arg, ret_stream);
+}
+
+torque_err torque_stream_add_with(struct torque_ctx *ctx, const struct torque_attr *attr, int32_t fd,
+                                  struct torque_stream_type *type, void *arg, torque_source *ret_stream) {
   const Visit visit;
   Slot *slot;
   if (const torque_err err = make_of_descriptor(ctx, fd, type, arg, ret_stream, &slot)) return err;
-  return start_or_undo(handle_of(*slot), ret_stream);
+  return start_with_or_undo(handle_of(*slot), attr, ret_stream);
 }
 
 torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint32_t addrlen,
                                  struct torque_stream_type *type, void *arg, torque_source *ret_stream) {
+  return torque_stream_connect_with(ctx, nullptr, addr, addrlen, type, arg, ret_stream);
+}
+
+torque_err torque_stream_connect_with(struct torque_ctx *ctx, const struct torque_attr *attr, const void *addr,
+                                      uint32_t addrlen, struct torque_stream_type *type, void *arg,
+                                      torque_source *ret_stream) {
   const Visit visit;
   if (!is_complete(ctx, type, ret_stream) || !is_address(addr, addrlen)) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
@@ -277,7 +289,7 @@ torque_err torque_stream_connect(struct torque_ctx *ctx, const void *addr, uint3
   const uint32_t flags = kConnecting | kSocket | (tcp ? kShortIsAll : 0u);
   if (const torque_err err = make_stream(ctx->core, fd.get(), *type, arg, flags, &slot)) return err;
   if (::connect(fd.get(), address, addrlen) != 0) not_connected(ctx, *slot, address, addrlen, errno);
-  const torque_err err = start_or_undo(handle_of(*slot), ret_stream);
+  const torque_err err = start_with_or_undo(handle_of(*slot), attr, ret_stream);
   if (!err) (void)fd.release();
   return err;
 }
@@ -353,6 +365,16 @@ torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32
   torque_source listener;
   const torque_err err = torque_stream_listen_new(ctx, addr, addrlen, backlog, policy, type, arg, &listener);
   return err ? err : start_or_undo(listener, ret_listener);
+}
+
+torque_err torque_stream_listen_with(struct torque_ctx *ctx, const struct torque_attr *attr, const void *addr,
+                                     uint32_t addrlen, int32_t backlog, uint32_t policy, struct torque_stream_type *type,
+                                     void *arg, torque_source *ret_listener) {
+  const Visit visit;
+  if (!ret_listener) return TORQUE_ERR_INVAL;
+  torque_source listener;
+  const torque_err err = torque_stream_listen_new(ctx, addr, addrlen, backlog, policy, type, arg, &listener);
+  return err ? err : start_with_or_undo(listener, attr, ret_listener);
 }
 
 torque_err torque_stream_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy,

@@ -169,6 +169,15 @@ static torque_err undo(torque_err err, torque_source made) {
   X(stream_peer, torque_stream_peer(t->stream, NULL, 0, &small))                                                   \
   X(postpone, torque_postpone(t->event) == TORQUE_ERR_STATE ? ALIVE(t->event) : 0)                                 \
   X(fd_add, undo(torque_fd_new(t->ctx, t->pipe_end, TORQUE_READ, 0, on_fd, NULL, &made), made))                    \
+  X(source_start_with, torque_source_start_with(t->event, NULL))                                                   \
+  X(event_add_with, undo(torque_event_add_with(t->ctx, NULL, 0, on_fd, NULL, &made), made))                        \
+  X(timer_add_with, undo(torque_timer_add_with(t->ctx, NULL, SECOND, 0, 0, on_timer, NULL, &made), made))          \
+  X(fd_add_with, undo(torque_fd_add_with(t->ctx, NULL, 19999, TORQUE_READ, 0, on_fd, NULL, &made), made))          \
+  X(signal_add_with, undo(torque_signal_add_with(t->ctx, NULL, &(int32_t){SIGUSR2}, 1, on_signal, NULL, &made), made)) \
+  X(listen_add_with, undo(torque_listen_add_with(t->ctx, NULL, &loopback, sizeof loopback, 0, 0, on_accept, NULL, &made), made)) \
+  X(stream_connect_with, undo(torque_stream_connect_with(t->ctx, NULL, &loopback, sizeof loopback, t->type, NULL, &made), made)) \
+  X(stream_listen_with, undo(torque_stream_listen_with(t->ctx, NULL, &loopback, sizeof loopback, 0, 0, t->type, NULL, &made), made)) \
+  X(stream_add_with, undo(torque_stream_add_with(t->ctx, NULL, 19999, t->type, NULL, &made), made))                \
   X(event_add, undo(torque_event_add(t->ctx, 0, on_fd, NULL, &made), made))                                        \
   X(timer_add, undo(torque_timer_add(t->ctx, SECOND, 0, 0, on_timer, NULL, &made), made))                          \
   X(timer_new, undo(torque_timer_new(t->ctx, TORQUE_CLOCK_WALL, on_timer, NULL, &made), made))                     \
