@@ -29,6 +29,17 @@ TORQUE_API torque_err torque_listen_new(struct torque_ctx *ctx, const void *addr
                                         uint32_t policy, torque_accept_fn *fn, void *arg,
                                         torque_source *ret_source) TORQUE_CHECKED;
 
+/* The same on the address that a text means, as torque_address_parse(): "127.0.0.1:80", "[::1]:80", "*:80", "unix:/path",
+ * "unix:@name". "*" takes connections of IPv6 and IPv4 (IPV6_V6ONLY is turned off). Of a unix socket's path the file stays
+ * when the listener ends, and whoever finds one there, stale or not, is told EADDRINUSE: to remove it is the program's.
+ * Errors: as torque_listen_add() and torque_address_parse(). */
+TORQUE_API torque_err torque_listen_text_add(struct torque_ctx *ctx, const char *text, uint16_t default_port,
+                                             int32_t backlog, uint32_t policy, torque_accept_fn *fn, void *arg,
+                                             torque_source *ret_source) TORQUE_CHECKED;
+TORQUE_API torque_err torque_listen_text_new(struct torque_ctx *ctx, const char *text, uint16_t default_port,
+                                             int32_t backlog, uint32_t policy, torque_accept_fn *fn, void *arg,
+                                             torque_source *ret_source) TORQUE_CHECKED;
+
 /* Accept on a listening socket of the caller's, who keeps it and closes it after the finalizer. It is made
  * non-blocking. Policies: DEFAULT, SHARED, EXCLUSIVE. */
 TORQUE_API torque_err torque_listen_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn,

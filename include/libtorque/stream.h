@@ -177,6 +177,14 @@ TORQUE_API torque_err torque_stream_listen_new(struct torque_ctx *ctx, const voi
                                                int32_t backlog, uint32_t policy, struct torque_stream_type *type,
                                                void *arg, torque_source *ret_listener) TORQUE_CHECKED;
 
+/* The same on the address that a text means, as torque_listen_text_add(). */
+TORQUE_API torque_err torque_stream_listen_text(struct torque_ctx *ctx, const char *text, uint16_t default_port,
+                                                int32_t backlog, uint32_t policy, struct torque_stream_type *type,
+                                                void *arg, torque_source *ret_listener) TORQUE_CHECKED;
+TORQUE_API torque_err torque_stream_listen_text_new(struct torque_ctx *ctx, const char *text, uint16_t default_port,
+                                                    int32_t backlog, uint32_t policy, struct torque_stream_type *type,
+                                                    void *arg, torque_source *ret_listener) TORQUE_CHECKED;
+
 /* The same on a listening socket of the caller's (one that a service manager has passed, say), as torque_listen_fd_add(). */
 TORQUE_API torque_err torque_stream_listen_fd(struct torque_ctx *ctx, int32_t fd, uint32_t policy,
                                               struct torque_stream_type *type, void *arg,

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "api/address.hh"
 #include "api/handle.hh"
 #include "base/syscall.hh"
 #include "source/listener.hh"
@@ -31,6 +32,22 @@ torque_err make(torque_ctx *ctx, torque_accept_fn *fn, void *arg, uint32_t polic
   return TORQUE_ERR_NONE;
 }
 
+bool is_complete(const torque_ctx *ctx, int32_t backlog, uint32_t policy, torque_accept_fn *fn,
+                 const torque_source *ret_source) noexcept {
+  return ctx && backlog >= 0 && policy <= TORQUE_LISTEN_REUSEPORT && fn && ret_source;
+}
+
+torque_err make_own(torque_ctx *ctx, const Address &address, int32_t backlog, uint32_t policy, torque_accept_fn *fn,
+                    void *arg, torque_source *ret_source) noexcept {
+  Listener *l;
+  if (const torque_err err = make(ctx, fn, arg, policy, &l, ret_source)) return err;
+  std::memcpy(&l->address, &address.storage, address.len);
+  l->address_len = address.len;
+  l->both_families = address.any;
+  l->backlog = backlog ? backlog : SOMAXCONN;
+  return TORQUE_ERR_NONE;
+}
+
 }  // namespace
 
 extern "C" {
@@ -38,18 +55,15 @@ extern "C" {
 torque_err torque_listen_new(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                              uint32_t policy, torque_accept_fn *fn, void *arg, torque_source *ret_source) {
   const Visit visit;
-  if (!ctx || !addr || addrlen < sizeof(sa_family_t) || addrlen > sizeof(sockaddr_storage) || backlog < 0 || !fn ||
-      !ret_source || policy > TORQUE_LISTEN_REUSEPORT) {
+  if (!is_complete(ctx, backlog, policy, fn, ret_source) || !addr || addrlen < sizeof(sa_family_t) ||
+      addrlen > sizeof(sockaddr_storage)) {
     return TORQUE_ERR_INVAL;
   }
-  Listener *l;
-  torque_source source;
-  if (const torque_err err = make(ctx, fn, arg, policy, &l, &source)) return err;
-  std::memcpy(&l->address, addr, addrlen);
-  l->address_len = addrlen;
-  l->backlog = backlog ? backlog : SOMAXCONN;
-  *ret_source = source;
-  return TORQUE_ERR_NONE;
+  Address address;
+  std::memcpy(&address.storage, addr, addrlen);
+  address.len = addrlen;
+  address.any = false;
+  return make_own(ctx, address, backlog, policy, fn, arg, ret_source);
 }
 
 torque_err torque_listen_add(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
@@ -58,6 +72,25 @@ torque_err torque_listen_add(struct torque_ctx *ctx, const void *addr, uint32_t 
   if (!ret_source) return TORQUE_ERR_INVAL;
   torque_source source;
   const torque_err err = torque_listen_new(ctx, addr, addrlen, backlog, policy, fn, arg, &source);
+  return err ? err : start_or_undo(source, ret_source);
+}
+
+torque_err torque_listen_text_new(struct torque_ctx *ctx, const char *text, uint16_t default_port, int32_t backlog,
+                                  uint32_t policy, torque_accept_fn *fn, void *arg, torque_source *ret_source) {
+  const Visit visit;
+  if (!is_complete(ctx, backlog, policy, fn, ret_source) || !text) return TORQUE_ERR_INVAL;
+  if (const torque_err err = check(ctx)) return err;
+  Address address;
+  if (const torque_err err = parse_address(text, default_port, &address)) return err;
+  return make_own(ctx, address, backlog, policy, fn, arg, ret_source);
+}
+
+torque_err torque_listen_text_add(struct torque_ctx *ctx, const char *text, uint16_t default_port, int32_t backlog,
+                                  uint32_t policy, torque_accept_fn *fn, void *arg, torque_source *ret_source) {
+  const Visit visit;
+  if (!ret_source) return TORQUE_ERR_INVAL;
+  torque_source source;
+  const torque_err err = torque_listen_text_new(ctx, text, default_port, backlog, policy, fn, arg, &source);
   return err ? err : start_or_undo(source, ret_source);
 }
 

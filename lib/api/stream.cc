@@ -377,6 +377,26 @@ torque_err torque_stream_listen_with(struct torque_ctx *ctx, const struct torque
   return err ? err : start_with_or_undo(listener, attr, ret_listener);
 }
 
+torque_err torque_stream_listen_text_new(struct torque_ctx *ctx, const char *text, uint16_t default_port,
+                                         int32_t backlog, uint32_t policy, struct torque_stream_type *type, void *arg,
+                                         torque_source *ret_listener) {
+  const Visit visit;
+  return make_door(ctx, type, ret_listener, [=](torque_source *ret) {
+    return torque_listen_text_new(ctx, text, default_port, backlog, policy, door_accept, arg, ret);
+  });
+}
+
+torque_err torque_stream_listen_text(struct torque_ctx *ctx, const char *text, uint16_t default_port, int32_t backlog,
+                                     uint32_t policy, struct torque_stream_type *type, void *arg,
+                                     torque_source *ret_listener) {
+  const Visit visit;
+  if (!ret_listener) return TORQUE_ERR_INVAL;
+  torque_source listener;
+  const torque_err err =
+      torque_stream_listen_text_new(ctx, text, default_port, backlog, policy, type, arg, &listener);
+  return err ? err : start_or_undo(listener, ret_listener);
+}
+
 torque_err torque_stream_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy,
                                        struct torque_stream_type *type, void *arg, torque_source *ret_listener) {
   const Visit visit;

@@ -3,6 +3,7 @@
 // domain that takes connections. Every acceptor has a descriptor number of its own.
 #include "source/listener.hh"
 
+#include <netinet/in.h>
 #include <sched.h>
 
 #include <algorithm>
@@ -22,6 +23,12 @@ constexpr uint64_t kRestMax = 1000 * 1000000;
 
 bool out_of_something(int e) noexcept { return e == EMFILE || e == ENFILE || e == ENOBUFS || e == ENOMEM; }
 
+// Whatever the system's default is (net.ipv6.bindv6only).
+torque_err take_both_families(int fd) noexcept {
+  const int off = 0;
+  return ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0 ? TORQUE_ERR_NONE : last_error();
+}
+
 torque_err open_socket(const Listener &l, Fd *ret) noexcept {
   const auto *address = reinterpret_cast<const sockaddr *>(&l.address);
   Fd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -32,6 +39,9 @@ torque_err open_socket(const Listener &l, Fd *ret) noexcept {
   if (l.policy == TORQUE_LISTEN_REUSEPORT && inet &&
       ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) {
     return last_error();
+  }
+  if (l.both_families && address->sa_family == AF_INET6) {
+    if (const torque_err err = take_both_families(fd.get())) return err;
   }
   if (::bind(fd.get(), address, l.address_len) != 0 || ::listen(fd.get(), l.backlog) != 0) return last_error();
   *ret = std::move(fd);

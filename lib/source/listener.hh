@@ -53,6 +53,7 @@ struct Listener {
   int backlog = SOMAXCONN;
   sockaddr_storage address = {};
   socklen_t address_len = 0;
+  bool both_families = false;  // an IPv6 socket takes IPv4 connections as well
   uint64_t parent = 0;
   uint32_t parts = 0;
 

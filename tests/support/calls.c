@@ -183,6 +183,8 @@ static torque_err undo(torque_err err, torque_source made) {
   X(timer_new, undo(torque_timer_new(t->ctx, TORQUE_CLOCK_WALL, on_timer, NULL, &made), made))                     \
   X(signal_new, undo(torque_signal_new(t->ctx, &(int32_t){SIGUSR2}, 1, on_signal, NULL, &made), made))             \
   X(listen_new, undo(torque_listen_new(t->ctx, &loopback, sizeof loopback, 0, 0, on_accept, NULL, &made), made))   \
+  X(listen_text_new, undo(torque_listen_text_new(t->ctx, "127.0.0.1", 0, 0, 0, on_accept, NULL, &made), made))      \
+  X(listen_text_add, undo(torque_listen_text_add(t->ctx, "127.0.0.1", 0, 0, 0, on_accept, NULL, &made), made))      \
   X(listen_fd_new, undo(torque_listen_fd_new(t->ctx, t->pipe_end, 0, on_accept, NULL, &made), made))               \
   X(datagram_new, undo(torque_datagram_bind_new(t->ctx, &loopback, sizeof loopback, 0, on_datagrams, NULL, &made), made)) \
   X(condition_new, undo(torque_condition_new(t->ctx, 0, &made), made))                                             \
@@ -197,6 +199,8 @@ static torque_err undo(torque_err err, torque_source made) {
   X(stream_listen, undo(torque_stream_listen(t->ctx, &loopback, sizeof loopback, 0, 0, t->type, NULL, &made), made)) \
   X(stream_listen_new, undo(torque_stream_listen_new(t->ctx, &loopback, sizeof loopback, 0, 0, t->type, NULL, &made), made)) \
   X(stream_listen_fd, undo(torque_stream_listen_fd_new(t->ctx, t->pipe_end, 0, t->type, NULL, &made), made))       \
+  X(stream_listen_text, undo(torque_stream_listen_text(t->ctx, "127.0.0.1", 0, 0, 0, t->type, NULL, &made), made))      \
+  X(stream_listen_text_new, undo(torque_stream_listen_text_new(t->ctx, "127.0.0.1", 0, 0, 0, t->type, NULL, &made), made)) \
   X(post, torque_post(t->ctx, work, NULL))                                                                         \
   X(post_domain, torque_post_domain(t->ctx, 0, work, NULL))                                                        \
   X(wake, torque_wake(t->ctx))                                                                                     \
