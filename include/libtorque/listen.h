@@ -41,7 +41,7 @@ TORQUE_API torque_err torque_listen_text_new(struct torque_ctx *ctx, const char 
                                              torque_source *ret_source) TORQUE_CHECKED;
 
 /* Accept on a listening socket of the caller's, who keeps it and closes it after the finalizer. It is made
- * non-blocking. Policies: DEFAULT, SHARED, EXCLUSIVE. */
+ * non-blocking. Policies: DEFAULT, SHARED, EXCLUSIVE. Errors: also SYSCALL + EBADF, ENOTSOCK, EINVAL it does not listen. */
 TORQUE_API torque_err torque_listen_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn,
                                            void *arg, torque_source *ret_source) TORQUE_CHECKED;
 TORQUE_API torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn,

@@ -2,6 +2,7 @@
 #include "stream/rate.hh"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/clock.hh"
 #include "source/source.hh"
@@ -19,6 +20,9 @@ constexpr uint64_t kPortionMax = 16384;
 constexpr uint64_t kNsMax = uint64_t{1} << 61;
 
 uint64_t clamped(Wide n, uint64_t most) noexcept { return n > most ? most : static_cast<uint64_t>(n); }
+
+// A large burst may lie before the clock's beginning.
+uint64_t moment(int64_t at) noexcept { return static_cast<uint64_t>(std::max<int64_t>(at, 0)); }
 
 }  // namespace
 
@@ -46,8 +50,10 @@ void Meter::begin_in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
     if (seen == here) return;
     if (seen == kBusy || !forks_.compare_exchange_weak(seen, kBusy, std::memory_order_acquire)) continue;
     (void)lock_.reset();
+    refund(promised_);
     first_ = last_ = nullptr;
     waiting_ = 0;
+    promised_ = 0;
     ++epoch_;
     forks_.store(here, std::memory_order_release);
     return;
@@ -78,6 +84,7 @@ void Meter::list(Quota &s) noexcept {
   (last_ ? last_->next : first_) = &s;
   last_ = &s;
   ++waiting_;
+  promised_ += s.promised;
 }
 
 void Meter::unlist(Quota &s) noexcept {
@@ -86,6 +93,7 @@ void Meter::unlist(Quota &s) noexcept {
   s.next = s.before = nullptr;
   s.listed = false;
   --waiting_;
+  promised_ -= s.promised;
 }
 
 // What it had reserved is of no use to it, or was reserved in the parent.
@@ -130,7 +138,7 @@ bool Meter::take(Quota &s, uint64_t want, uint64_t now, uint64_t *ret_due) noexc
     return true;
   }
   s.promised = n;
-  s.due = *ret_due = static_cast<uint64_t>(empty_at_);
+  s.due = *ret_due = moment(empty_at_);
   list(s);
   return false;
 }
@@ -148,26 +156,41 @@ void Meter::leave(Quota &s) noexcept {
   if (s.listed) forget(s);
 }
 
-// What was saved, and what those owe who have bytes in hand, counts on as so many bytes; who waits has waited so long.
-void Meter::change(uint64_t per_s, uint64_t burst, int64_t now) noexcept {
-  uint64_t saved = burst, owed = 0, promised = 0;
-  for (const Quota *q = first_; q; q = q->next) promised += q->promised;
-  if (per_s_) {
-    empty_at_ = std::max(empty_at_ - span(promised), now - burst_ns_ - span(promised));
-    saved = empty_at_ < now ? bytes_in(static_cast<uint64_t>(now - empty_at_)) : 0;
-    owed = empty_at_ > now ? bytes_in(static_cast<uint64_t>(empty_at_ - now)) + 1 : 0;
-  } else {
-    ++epoch_;
-  }
-  per_s_ = per_s;
-  if (per_s == 0) return;
-  burst_ns_ = span(burst);
-  empty_at_ = now + static_cast<int64_t>(cost(owed)) - std::min(span(saved), burst_ns_ + span(promised));
+// Beside what is promised, in ns; negative: those who have bytes in hand owe it.
+int64_t Meter::saved(int64_t now) const noexcept {
+  const int64_t without = empty_at_ - span(promised_);
+  return now - std::max(without, now - burst_ns_ - span(promised_));
+}
+
+// Those who wait have their turns from what there is, one behind the other.
+void Meter::promise_anew(int64_t now, int64_t credit) noexcept {
+  promised_ = 0;
+  for (Quota *q = first_; q; q = q->next) promised_ += q->promised = std::min(q->promised, portion());
+  // What the first has waited for goes on counting: else a rate that is set often would never let it pass.
+  empty_at_ = now - std::min(credit, burst_ns_ + (first_ ? span(first_->promised) : 0));
   for (Quota *q = first_; q; q = q->next) {
-    q->promised = std::min(q->promised, portion());
     empty_at_ += static_cast<int64_t>(cost(q->promised));
-    q->due = static_cast<uint64_t>(empty_at_);
+    q->due = moment(empty_at_);
   }
+}
+
+// What was saved and what is owed counts on as so many bytes. (In ns, so that nothing is lost to rounding however often this
+// is done.)
+void Meter::change(uint64_t per_s, uint64_t burst, int64_t now) noexcept {
+  const uint64_t before = std::exchange(per_s_, per_s);
+  if (!before) ++epoch_;
+  if (per_s == 0) return;
+  int64_t credit = static_cast<int64_t>(kNsMax);  // no limit before: the burst is full
+  if (before) {
+    per_s_ = before;
+    credit = saved(now);
+    per_s_ = per_s;
+    const uint64_t size = static_cast<uint64_t>(credit < 0 ? -credit : credit);
+    const auto scaled = static_cast<int64_t>(clamped(Wide{size} * before / per_s, kNsMax));
+    credit = credit < 0 ? -scaled - (before != per_s) : scaled;
+  }
+  burst_ns_ = span(burst);
+  promise_anew(now, credit);
 }
 
 // Each of those who wait is told once; those who come meanwhile stand behind them, as do those who were told.

@@ -62,6 +62,8 @@ class Meter {
   void refund(uint64_t bytes) noexcept REQUIRES(lock_);
   int64_t span(uint64_t bytes) const noexcept REQUIRES(lock_);
   void change(uint64_t per_s, uint64_t burst, int64_t now) noexcept REQUIRES(lock_);
+  int64_t saved(int64_t now) const noexcept REQUIRES(lock_);
+  void promise_anew(int64_t now, int64_t credit) noexcept REQUIRES(lock_);
 
   std::atomic<uint32_t> forks_{0};  // whose process it is; kBusy: about to be this one's
 
@@ -71,6 +73,7 @@ class Meter {
   int64_t empty_at_ GUARDED_BY(lock_) = 0;
   uint32_t epoch_ GUARDED_BY(lock_) = 0;  // grows when a limit begins: what was taken before cost nothing
   uint32_t waiting_ GUARDED_BY(lock_) = 0;
+  uint64_t promised_ GUARDED_BY(lock_) = 0;  // to those who wait, all together
   Quota *first_ GUARDED_BY(lock_) = nullptr;
   Quota *last_ GUARDED_BY(lock_) = nullptr;
 };

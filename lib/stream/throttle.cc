@@ -22,11 +22,13 @@ void go_on(Hold &h, Direction d, uint64_t now) noexcept {
   Throttle &t = throttle_of(h);
   if (!t.held[d]) return;
   t.held[d] = false;
-  const uint64_t waited = now - std::min(now, t.since[d]);
-  if (d == kIn)
-    h.s.last_in += waited;
-  else if (h.is(kOpened))
-    h.s.last_out += waited;
+  if (!h.is(kOpened)) {  // the connect limit counts neither: what both wait is counted with the one that waits on
+    const Direction other = d == kIn ? kOut : kIn;
+    const uint64_t end = t.held[other] ? std::max(t.since[other], t.since[d]) : now;
+    h.s.last_in += end - std::min(end, t.since[d]);
+    return;
+  }
+  (d == kIn ? h.s.last_in : h.s.last_out) += now - std::min(now, t.since[d]);
 }
 
 void wait_until(Hold &h, Direction d, uint64_t due, uint64_t now) noexcept {

@@ -50,11 +50,13 @@ static const struct sockaddr_in discard = {.sin_family = AF_INET, .sin_port = 0x
 static const struct sockaddr_in loopback = {.sin_family = AF_INET, .sin_addr = {0x0100007f}};
 
 torque_err targets_open(struct targets *t, struct torque_ctx *ctx) {
-  *t = (struct targets){.ctx = ctx, .pipe_end = -1};
+  *t = (struct targets){.ctx = ctx, .pipe_end = -1, .door = -1};
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK)) return TORQUE_ERR_SYSCALL;
   close(ends[1]);
   t->pipe_end = ends[0];
+  t->door = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (t->door < 0 || listen(t->door, 4)) return TORQUE_ERR_SYSCALL; /* on a port of the system's choice */
   const int32_t usr = SIGUSR2;
   torque_err err = torque_stream_type_new(&t->type);
   if (!err) err = torque_rate_new(&t->rate);
@@ -89,6 +91,7 @@ void targets_close(struct targets *t) {
   torque_stream_type_free(t->type);
   torque_rate_free(t->rate);
   if (t->pipe_end >= 0) close(t->pipe_end);
+  if (t->door >= 0) close(t->door);
 }
 
 /* What was made is of no use here. */
@@ -185,7 +188,7 @@ static torque_err undo(torque_err err, torque_source made) {
   X(listen_new, undo(torque_listen_new(t->ctx, &loopback, sizeof loopback, 0, 0, on_accept, NULL, &made), made))   \
   X(listen_text_new, undo(torque_listen_text_new(t->ctx, "127.0.0.1", 0, 0, 0, on_accept, NULL, &made), made))      \
   X(listen_text_add, undo(torque_listen_text_add(t->ctx, "127.0.0.1", 0, 0, 0, on_accept, NULL, &made), made))      \
-  X(listen_fd_new, undo(torque_listen_fd_new(t->ctx, t->pipe_end, 0, on_accept, NULL, &made), made))               \
+  X(listen_fd_new, undo(torque_listen_fd_new(t->ctx, t->door, 0, on_accept, NULL, &made), made))               \
   X(datagram_new, undo(torque_datagram_bind_new(t->ctx, &loopback, sizeof loopback, 0, on_datagrams, NULL, &made), made)) \
   X(condition_new, undo(torque_condition_new(t->ctx, 0, &made), made))                                             \
   X(idle_new, undo(torque_idle_new(t->ctx, on_idle, NULL, &made), made))                                           \
@@ -198,7 +201,7 @@ static torque_err undo(torque_err err, torque_source made) {
   X(stream_connect, undo(torque_stream_connect(t->ctx, &loopback, sizeof loopback, t->type, NULL, &made), made))   \
   X(stream_listen, undo(torque_stream_listen(t->ctx, &loopback, sizeof loopback, 0, 0, t->type, NULL, &made), made)) \
   X(stream_listen_new, undo(torque_stream_listen_new(t->ctx, &loopback, sizeof loopback, 0, 0, t->type, NULL, &made), made)) \
-  X(stream_listen_fd, undo(torque_stream_listen_fd_new(t->ctx, t->pipe_end, 0, t->type, NULL, &made), made))       \
+  X(stream_listen_fd, undo(torque_stream_listen_fd_new(t->ctx, t->door, 0, t->type, NULL, &made), made))       \
   X(stream_listen_text, undo(torque_stream_listen_text(t->ctx, "127.0.0.1", 0, 0, 0, t->type, NULL, &made), made))      \
   X(stream_listen_text_new, undo(torque_stream_listen_text_new(t->ctx, "127.0.0.1", 0, 0, 0, t->type, NULL, &made), made)) \
   X(post, torque_post(t->ctx, work, NULL))                                                                         \

@@ -12,6 +12,7 @@ struct targets {
   struct torque_stream_type *type;
   struct torque_rate *rate;
   int pipe_end;     /* of the descriptor source; stays the caller's */
+  int door;         /* listens; stays the caller's */
   torque_source event, fd, timer, wall_timer, signal, listener, stream_listener, group, datagram, condition, waiter, idle, path, network, stream,
       job, file;
 };

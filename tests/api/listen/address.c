@@ -108,8 +108,13 @@ static void wrong_arguments(void **state) {
   assert_int_equal(torque_listen_fd_add(f->ctx, 0, TORQUE_LISTEN_REUSEPORT, door_accept, NULL, &source),
                    TORQUE_ERR_INVAL);
   assert_int_equal(torque_listen_fd_add(f->ctx, 19000, 0, door_accept, NULL, &source), TORQUE_ERR_SYSCALL + EBADF);
+  int pair[2];
+  fixture_pair(f, pair);
+  assert_int_equal(torque_listen_fd_add(f->ctx, pair[0], 0, door_accept, NULL, &source), TORQUE_ERR_SYSCALL + EINVAL);
+  fixture_pipe(f, pair);
+  assert_int_equal(torque_listen_fd_add(f->ctx, pair[0], 0, door_accept, NULL, &source), TORQUE_ERR_SYSCALL + ENOTSOCK);
   assert_true(source == 77);
-  assert_int_equal(descriptors_open(), open);
+  assert_int_equal(descriptors_open(), open + 4);
 }
 
 static void only_listeners_have_one(void **state) {

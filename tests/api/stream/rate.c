@@ -299,6 +299,101 @@ static void set_again(void **state) {
   finish(p, s, &l);
 }
 
+/* Not even a byte comes in between two settings, and what has come so far is not lost. */
+static void set_all_the_time(void **state) {
+  struct fixture *f = *state;
+  struct party *p = party_new(f, party_take, party_end);
+  struct limit l = limit_new(OUT, 100, 1);
+  int fd[2];
+  fixture_tcp(f, fd);
+  struct taker t = {.fd = fd[0]};
+  const torque_source s = make(p, fd[1], l.rate);
+  write_pattern(f, s, 30);
+  assert_int_equal(torque_source_start(s), 0);
+  AWAIT(f, torque_rate_set(l.rate, OUT, 100, 1) || took_all(&t, &l, 30));
+  assert_int_equal(t.got, 30);
+  finish(p, s, &l);
+}
+
+/* A burst that would have begun before the clock did. */
+static void a_large_burst_while_one_waits(void **state) {
+  struct fixture *f = *state;
+  struct party *p = party_new(f, party_take, party_end);
+  struct limit l = limit_new(OUT, 1, 1);
+  int fd[2];
+  fixture_tcp(f, fd);
+  struct taker t = {.fd = fd[0]};
+  const torque_source s = make(p, fd[1], l.rate);
+  write_pattern(f, s, 3000);
+  assert_int_equal(torque_source_start(s), 0);
+  AWAIT(f, take(&t) && t.got > 0);
+  fixture_settle(f);
+  assert_int_equal(torque_rate_set(l.rate, OUT, 0, 0), 0);
+  assert_int_equal(torque_rate_set(l.rate, OUT, 1000, UINT64_MAX), 0);
+  AWAIT(f, take(&t) && t.got == 3000);
+  finish(p, s, &l);
+}
+
+/* Many wait at a high rate that becomes a low one: they have what they had waited for at the low one's price, one portion. */
+static void lowered(void **state) {
+  struct fixture *f = *state;
+  enum { WAITERS = 16, LOW = 10000, PORTION = LOW / 16 };
+  struct limit l = limit_new(OUT, 30 * LOW, 1);
+  struct party *p[WAITERS];
+  struct taker t[WAITERS];
+  torque_source s[WAITERS];
+  for (int i = 0; i < WAITERS; i++) {
+    int fd[2];
+    fixture_tcp(f, fd);
+    t[i] = (struct taker){.fd = fd[0]};
+    p[i] = party_new(f, party_take, party_end);
+    s[i] = make(p[i], fd[1], l.rate);
+    write_pattern(f, s[i], 500000);
+    assert_int_equal(torque_source_start(s[i]), 0);
+  }
+  for (int i = 0; i < WAITERS; i++) AWAIT(f, take(&t[i]) && t[i].got > 0);
+  uint64_t before = 0, after = 0;
+  for (int i = 0; i < WAITERS; i++) assert_true(take(&t[i])), before += t[i].got;
+  const struct limit low = {.since = monotonic_ns(), .per_s = LOW, .burst = 1 + PORTION};
+  assert_int_equal(torque_rate_set(l.rate, OUT, LOW, 1), 0);
+  for (int k = 0; k < 50; k++) {
+    fixture_settle(f);
+    after = 0;
+    for (int i = 0; i < WAITERS; i++) assert_true(take(&t[i])), after += t[i].got;
+    assert_true(keeps(&low, after - before));
+  }
+  for (int i = 1; i < WAITERS; i++) {
+    (void)torque_source_remove(s[i]);
+    AWAIT(f, p[i]->closed);
+    party_free(p[i]);
+  }
+  const uint64_t had = t[0].got;
+  AWAIT(f, take(&t[0]) && t[0].got > had);
+  finish(p[0], s[0], &l);
+}
+
+/* What waits for a rate is no time that the peer has taken. */
+static void connect_limit(void **state) {
+  struct fixture *f = *state;
+  struct party *p = party_new(f, party_take, party_end);
+  struct torque_layer_type *handshake = layer_handshake();
+  struct limit l = limit_new(OUT, 10, 1);
+  assert_int_equal(torque_stream_type_add_layer(p->type, handshake), 0);
+  torque_layer_type_free(handshake);
+  assert_int_equal(torque_stream_type_set_limit(p->type, TORQUE_STREAM_CONNECT_TIMEOUT, 700 * (uint64_t)MS), 0);
+  int fd[2];
+  fixture_tcp(f, fd);
+  const torque_source s = make(p, fd[1], l.rate);
+  assert_int_equal(torque_source_start(s), 0);
+  char greeting[sizeof GREETING];
+  size_t got = 0;
+  AWAIT(f, p->closed || (got += drain(fd[0], NULL)) == strlen(GREETING));
+  if (!p->closed) assert_int_equal(send(fd[0], strcpy(greeting, GREETING), strlen(GREETING), 0), strlen(GREETING));
+  AWAIT(f, p->closed || p->opened);
+  assert_int_equal(p->closed, 0);
+  finish(p, s, &l);
+}
+
 static void become_free(torque_source stream, torque_err err, void *arg) {
   struct party *p = arg;
   if (err || torque_stream_set_type(stream, p->more)) p->strange++;
@@ -655,7 +750,8 @@ int main(void) {
       ON_EVERY(set_again),  ON_EVERY(another_type),  ON_EVERY(paused),       ON_EVERY(closed),
       ON_EVERY(limits),     ON_EVERY(limits_of_input), ON_EVERY(all_kinds),  ON_EVERY(layers),
       ON_EVERY(piped),      ON_EVERY(awaited),   ON_EVERY(costs_nothing),    ON_EVERY(arguments),
-      ON_EVERY(changed_by_many), ON_EVERY(stopped),
+      ON_EVERY(changed_by_many), ON_EVERY(stopped), ON_EVERY(set_all_the_time), ON_EVERY(a_large_burst_while_one_waits),
+      ON(driven, lowered), ON(driven, connect_limit),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
