@@ -367,7 +367,7 @@ static void removed_while_it_is_told(void **state) {
   begin(f, h, ALL, TORQUE_NETWORK_DUMP);
   AWAIT(f, h->calls);
   fixture_thread(f, remove_it, h);
-  for (int i = 0; i < 20; i++) nap();
+  AWAIT(f, !torque_source_alive(h->source)); /* it has begun, and waits */
   assert_int_equal(h->finals, 0);
   atomic_store(&h->blocked, 0);
   fixture_join(f);

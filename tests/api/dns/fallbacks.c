@@ -222,11 +222,14 @@ static void one_family(void **state) {
 struct busy {
   struct fake *s;
   uint32_t questions;
+  _Atomic int all_asked;
 };
 
-/* Holds the resolver until all have been answered, and their time is over. */
+/* Holds the resolver until all have been answered, and their time is over. Answered before all were asked it holds nothing:
+ * those that are asked now would wait for it. */
 static void hold(struct asked *a) {
   const struct busy *b = a->arg;
+  if (!b->all_asked) return;
   STAY_UNTIL(b->s->asked_udp >= b->questions);
   const uint64_t end = monotonic_ns() + 400 * (uint64_t)MS;
   while (monotonic_ns() < end) nap();
@@ -235,7 +238,7 @@ static void hold(struct asked *a) {
 static void answered_in_time(void **state) {
   struct fixture *f = *state;
   enum { MANY = 30 };
-  struct busy b = {fake_start(f, good, NULL), 1 + MANY};
+  struct busy b = {fake_start(f, good, NULL), 1 + MANY, 0};
   struct torque_resolver *r = resolver_for(f, b.s->address);
   assert_int_equal(torque_resolver_set_timeout(r, 150 * (uint64_t)MS), 0);
   assert_int_equal(torque_resolver_set_tries(r, 1), 0);
@@ -244,6 +247,7 @@ static void answered_in_time(void **state) {
   first->arg = &b;
   assert_int_equal(torque_resolver_query(r, "x.test", TORQUE_DNS_A, 0, on_answer, first, &first->query), 0);
   for (int i = 0; i < MANY; i++) a[i] = ask(f, r, "y.test", TORQUE_DNS_A);
+  b.all_asked = 1;
   await_answer(f, first, 0, NULL);
   for (int i = 0; i < MANY; i++) await_answer(f, a[i], 0, "y.test 5 1 192.0.2.7\n");
   torque_resolver_free(r);
