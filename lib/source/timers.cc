@@ -109,7 +109,8 @@ void Timers::program_wall(bool force) noexcept {
 uint64_t Timers::wake_at() const noexcept {
   const uint64_t next = hint_.load(std::memory_order_seq_cst);
   const uint64_t told = shared_ && !unset_.load(std::memory_order_seq_cst) ? kNever : next;
-  if (!wall_unset_.load(std::memory_order_seq_cst)) return told;
+  // A look that is still to come (the clock was set while its descriptor was) is not left to that descriptor alone.
+  if (!wall_unset_.load(std::memory_order_seq_cst) && !wall_due_.load(std::memory_order_seq_cst)) return told;
   return std::min(told, monotonic_ns() + kRetry);
 }
 
