@@ -177,14 +177,12 @@ void Meter::promise_anew(int64_t now, int64_t credit) noexcept {
 // What was saved and what is owed counts on as so many bytes. (In ns, so that nothing is lost to rounding however often this
 // is done.)
 void Meter::change(uint64_t per_s, uint64_t burst, int64_t now) noexcept {
-  const uint64_t before = std::exchange(per_s_, per_s);
+  const uint64_t before = per_s_;
+  int64_t credit = before ? saved(now) : static_cast<int64_t>(kNsMax);  // no limit before: the burst is full
+  per_s_ = per_s;
   if (!before) ++epoch_;
   if (per_s == 0) return;
-  int64_t credit = static_cast<int64_t>(kNsMax);  // no limit before: the burst is full
   if (before) {
-    per_s_ = before;
-    credit = saved(now);
-    per_s_ = per_s;
     const uint64_t size = static_cast<uint64_t>(credit < 0 ? -credit : credit);
     const auto scaled = static_cast<int64_t>(clamped(Wide{size} * before / per_s, kNsMax));
     credit = credit < 0 ? -scaled - (before != per_s) : scaled;
