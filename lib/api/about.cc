@@ -36,7 +36,7 @@ int32_t public_kind(Kind kind) noexcept {
 
 // Of the first part, if that is the only socket. The listener is held. STATE: it has none yet.
 torque_err fd_of_listener(Slot &s, int32_t *ret) noexcept {
-  const auto &l = *static_cast<const Listener *>(ends(s).extra);
+  const Listener &l = listener_of(s);
   Seen part;
   if (hold_acceptor(l, &part)) return has_ended(s) ? TORQUE_ERR_STALE : TORQUE_ERR_STATE;
   const bool several = l.parts > 1 && l.policy == TORQUE_LISTEN_REUSEPORT;

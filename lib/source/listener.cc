@@ -163,12 +163,14 @@ int take_connection(Slot &s, Listener &l, Part &part, sockaddr_storage *peer, so
   return fd;
 }
 
-// Each acceptor looks for connections: those that came meanwhile have been told already.
+// The acceptor looks for connections: those that came meanwhile have been told already.
+void wake_acceptor(const Part &part) noexcept {
+  const uint64_t handle = part.acceptor.load(std::memory_order_seq_cst);
+  if (handle) (void)activate(handle, TORQUE_READ);  // not started: it looks when it has
+}
+
 void wake_acceptors(Listener &l) noexcept {
-  for (uint32_t i = 0; i < l.domains; ++i) {
-    const uint64_t handle = l.part[i].acceptor.load(std::memory_order_seq_cst);
-    if (handle) (void)activate(handle, TORQUE_READ);  // not started: it looks when it has
-  }
+  for (uint32_t i = 0; i < l.domains; ++i) wake_acceptor(l.part[i]);
 }
 
 }  // namespace
@@ -177,9 +179,7 @@ namespace {
 
 void wake_starved(Listener &l) noexcept {
   for (uint32_t i = 0; i < l.domains; ++i) {
-    if (!l.part[i].starved.load(std::memory_order_seq_cst) || !l.part[i].starved.exchange(false)) continue;
-    const uint64_t handle = l.part[i].acceptor.load(std::memory_order_seq_cst);
-    if (handle) (void)activate(handle, TORQUE_READ);
+    if (l.part[i].starved.load(std::memory_order_seq_cst) && l.part[i].starved.exchange(false)) wake_acceptor(l.part[i]);
   }
 }
 
