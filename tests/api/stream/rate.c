@@ -70,6 +70,18 @@ static torque_source make(struct party *p, int fd, struct torque_rate *rate) {
   return s;
 }
 
+/* A stream under the rate that has so much to send. */
+static struct party *sends(struct fixture *f, const struct limit *l, size_t length, struct taker *t, torque_source *s) {
+  struct party *p = party_new(f, party_take, party_end);
+  int fd[2];
+  fixture_tcp(f, fd);
+  *t = (struct taker){.fd = fd[0]};
+  *s = make(p, fd[1], l->rate);
+  write_pattern(f, *s, length);
+  assert_int_equal(torque_source_start(*s), 0);
+  return p;
+}
+
 static void finish(struct party *p, torque_source s, struct limit *l) {
   (void)torque_source_remove(s);
   AWAIT(p->f, p->closed);
@@ -286,14 +298,10 @@ static void changed(void **state) {
 /* A burst that was used up is not given again by setting the rate again. */
 static void set_again(void **state) {
   struct fixture *f = *state;
-  struct party *p = party_new(f, party_take, party_end);
   struct limit l = limit_usual(OUT);
-  int fd[2];
-  fixture_tcp(f, fd);
-  struct taker t = {.fd = fd[0]};
-  const torque_source s = make(p, fd[1], l.rate);
-  write_pattern(f, s, MUCH / 2);
-  assert_int_equal(torque_source_start(s), 0);
+  struct taker t;
+  torque_source s;
+  struct party *p = sends(f, &l, MUCH / 2, &t, &s);
   AWAIT(f, torque_rate_set(l.rate, OUT, PER_S, BURST) || took_all(&t, &l, MUCH / 2));
   assert_int_equal(t.got, MUCH / 2);
   finish(p, s, &l);
@@ -302,14 +310,10 @@ static void set_again(void **state) {
 /* Not even a byte comes in between two settings, and what has come so far is not lost. */
 static void set_all_the_time(void **state) {
   struct fixture *f = *state;
-  struct party *p = party_new(f, party_take, party_end);
   struct limit l = limit_new(OUT, 100, 1);
-  int fd[2];
-  fixture_tcp(f, fd);
-  struct taker t = {.fd = fd[0]};
-  const torque_source s = make(p, fd[1], l.rate);
-  write_pattern(f, s, 30);
-  assert_int_equal(torque_source_start(s), 0);
+  struct taker t;
+  torque_source s;
+  struct party *p = sends(f, &l, 30, &t, &s);
   AWAIT(f, torque_rate_set(l.rate, OUT, 100, 1) || took_all(&t, &l, 30));
   assert_int_equal(t.got, 30);
   finish(p, s, &l);
@@ -318,14 +322,10 @@ static void set_all_the_time(void **state) {
 /* A burst that would have begun before the clock did. */
 static void a_large_burst_while_one_waits(void **state) {
   struct fixture *f = *state;
-  struct party *p = party_new(f, party_take, party_end);
   struct limit l = limit_new(OUT, 1, 1);
-  int fd[2];
-  fixture_tcp(f, fd);
-  struct taker t = {.fd = fd[0]};
-  const torque_source s = make(p, fd[1], l.rate);
-  write_pattern(f, s, 3000);
-  assert_int_equal(torque_source_start(s), 0);
+  struct taker t;
+  torque_source s;
+  struct party *p = sends(f, &l, 3000, &t, &s);
   AWAIT(f, take(&t) && t.got > 0);
   fixture_settle(f);
   assert_int_equal(torque_rate_set(l.rate, OUT, 0, 0), 0);
@@ -342,15 +342,7 @@ static void lowered(void **state) {
   struct party *p[WAITERS];
   struct taker t[WAITERS];
   torque_source s[WAITERS];
-  for (int i = 0; i < WAITERS; i++) {
-    int fd[2];
-    fixture_tcp(f, fd);
-    t[i] = (struct taker){.fd = fd[0]};
-    p[i] = party_new(f, party_take, party_end);
-    s[i] = make(p[i], fd[1], l.rate);
-    write_pattern(f, s[i], 500000);
-    assert_int_equal(torque_source_start(s[i]), 0);
-  }
+  for (int i = 0; i < WAITERS; i++) p[i] = sends(f, &l, 500000, &t[i], &s[i]);
   for (int i = 0; i < WAITERS; i++) AWAIT(f, take(&t[i]) && t[i].got > 0);
   uint64_t before = 0, after = 0;
   for (int i = 0; i < WAITERS; i++) assert_true(take(&t[i])), before += t[i].got;
