@@ -52,20 +52,16 @@ torque_err torque_source_start_with(torque_source source, const struct torque_at
 
 torque_err torque_fd_add_with(struct torque_ctx *ctx, const struct torque_attr *attr, int32_t fd, uint32_t events,
                               uint32_t flags, torque_fd_fn *fn, void *arg, torque_source *ret_source) {
-  const Visit visit;
-  torque_source source;
-  if (!ret_source) return TORQUE_ERR_INVAL;
-  const torque_err err = torque_fd_new(ctx, fd, events, flags, fn, arg, &source);
-  return err ? err : start_with_or_undo(source, attr, ret_source);
+  return make_and_start(ret_source, [=](torque_source *ret) {
+    return torque_fd_new(ctx, fd, events, flags, fn, arg, ret);
+  }, attr);
 }
 
 torque_err torque_event_add_with(struct torque_ctx *ctx, const struct torque_attr *attr, uint32_t flags,
                                  torque_fd_fn *fn, void *arg, torque_source *ret_source) {
-  const Visit visit;
-  torque_source source;
-  if (!ret_source) return TORQUE_ERR_INVAL;
-  const torque_err err = torque_event_new(ctx, flags, fn, arg, &source);
-  return err ? err : start_with_or_undo(source, attr, ret_source);
+  return make_and_start(ret_source, [=](torque_source *ret) {
+    return torque_event_new(ctx, flags, fn, arg, ret);
+  }, attr);
 }
 
 torque_err torque_timer_add_with(struct torque_ctx *ctx, const struct torque_attr *attr, uint64_t after_ns,
@@ -81,21 +77,17 @@ torque_err torque_timer_add_with(struct torque_ctx *ctx, const struct torque_att
 
 torque_err torque_signal_add_with(struct torque_ctx *ctx, const struct torque_attr *attr, const int32_t *signos,
                                   uint32_t count, torque_signal_fn *fn, void *arg, torque_source *ret_source) {
-  const Visit visit;
-  torque_source source;
-  if (!ret_source) return TORQUE_ERR_INVAL;
-  const torque_err err = torque_signal_new(ctx, signos, count, fn, arg, &source);
-  return err ? err : start_with_or_undo(source, attr, ret_source);
+  return make_and_start(ret_source, [=](torque_source *ret) {
+    return torque_signal_new(ctx, signos, count, fn, arg, ret);
+  }, attr);
 }
 
 torque_err torque_listen_add_with(struct torque_ctx *ctx, const struct torque_attr *attr, const void *addr,
                                   uint32_t addrlen, int32_t backlog, uint32_t policy, torque_accept_fn *fn, void *arg,
                                   torque_source *ret_source) {
-  const Visit visit;
-  torque_source source;
-  if (!ret_source) return TORQUE_ERR_INVAL;
-  const torque_err err = torque_listen_new(ctx, addr, addrlen, backlog, policy, fn, arg, &source);
-  return err ? err : start_with_or_undo(source, attr, ret_source);
+  return make_and_start(ret_source, [=](torque_source *ret) {
+    return torque_listen_new(ctx, addr, addrlen, backlog, policy, fn, arg, ret);
+  }, attr);
 }
 
 }  // extern "C"

@@ -4,7 +4,7 @@
 // Two sources of the context's own do the work: a timer rings at the limit, and an event is activated by the last stream
 // that ends (Context::stream_is_over()). So all that the program is told comes on a worker.
 #include "api/handle.hh"
-#include "libtorque/timer.h"
+#include "libtorque/attr.h"
 #include "source/listener.hh"
 #include "stream/stream.hh"
 
@@ -91,12 +91,9 @@ torque_err make_sources(torque_ctx *ctx, uint64_t *ret_timer, uint64_t *ret_sour
   uint64_t timer, source;
   torque_err err = torque_timer_new(ctx, TORQUE_CLOCK_MONOTONIC, on_limit, ctx, &timer);
   if (err) return err;
-  err = torque_event_new(ctx, 0, on_drained, ctx, &source);
-  if (!err) {
-    (void)torque_source_set_finalizer(source, on_end);
-    err = start_source(source);
-    if (err) retire(source, TORQUE_END_REMOVED);
-  }
+  torque_attr attr;
+  attr.final = on_end;
+  err = torque_event_add_with(ctx, &attr, 0, on_drained, ctx, &source);
   if (err) {
     retire(timer, TORQUE_END_REMOVED);
     return err;

@@ -190,4 +190,15 @@ torque_err start_with(torque_source source, const torque_attr &attr, const Timer
 torque_err start_with_or_undo(torque_source source, const torque_attr *attr, torque_source *ret,
                               const TimerStart *timer = nullptr) noexcept;
 
+// A source as make(&source) makes it, started so.
+template <class Make>
+torque_err make_and_start(torque_source *ret, Make make, const torque_attr *attr = nullptr,
+                          const TimerStart *timer = nullptr) noexcept {
+  const Visit visit;
+  if (!ret) return TORQUE_ERR_INVAL;
+  torque_source source;
+  const torque_err err = make(&source);
+  return err ? err : start_with_or_undo(source, attr, ret, timer);
+}
+
 }  // namespace torque

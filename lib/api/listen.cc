@@ -68,11 +68,9 @@ torque_err torque_listen_new(struct torque_ctx *ctx, const void *addr, uint32_t 
 
 torque_err torque_listen_add(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                              uint32_t policy, torque_accept_fn *fn, void *arg, torque_source *ret_source) {
-  const Visit visit;
-  if (!ret_source) return TORQUE_ERR_INVAL;
-  torque_source source;
-  const torque_err err = torque_listen_new(ctx, addr, addrlen, backlog, policy, fn, arg, &source);
-  return err ? err : start_or_undo(source, ret_source);
+  return make_and_start(ret_source, [=](torque_source *ret) {
+    return torque_listen_new(ctx, addr, addrlen, backlog, policy, fn, arg, ret);
+  });
 }
 
 torque_err torque_listen_text_new(struct torque_ctx *ctx, const char *text, uint16_t default_port, int32_t backlog,
@@ -87,11 +85,9 @@ torque_err torque_listen_text_new(struct torque_ctx *ctx, const char *text, uint
 
 torque_err torque_listen_text_add(struct torque_ctx *ctx, const char *text, uint16_t default_port, int32_t backlog,
                                   uint32_t policy, torque_accept_fn *fn, void *arg, torque_source *ret_source) {
-  const Visit visit;
-  if (!ret_source) return TORQUE_ERR_INVAL;
-  torque_source source;
-  const torque_err err = torque_listen_text_new(ctx, text, default_port, backlog, policy, fn, arg, &source);
-  return err ? err : start_or_undo(source, ret_source);
+  return make_and_start(ret_source, [=](torque_source *ret) {
+    return torque_listen_text_new(ctx, text, default_port, backlog, policy, fn, arg, ret);
+  });
 }
 
 torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn, void *arg,
@@ -114,11 +110,9 @@ torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t pol
 
 torque_err torque_listen_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t policy, torque_accept_fn *fn, void *arg,
                                 torque_source *ret_source) {
-  const Visit visit;
-  if (!ret_source) return TORQUE_ERR_INVAL;
-  torque_source source;
-  const torque_err err = torque_listen_fd_new(ctx, fd, policy, fn, arg, &source);
-  return err ? err : start_or_undo(source, ret_source);
+  return make_and_start(ret_source, [=](torque_source *ret) {
+    return torque_listen_fd_new(ctx, fd, policy, fn, arg, ret);
+  });
 }
 
 torque_err torque_listen_pause(torque_source listener) {

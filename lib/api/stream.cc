@@ -360,21 +360,15 @@ torque_err torque_stream_listen_new(struct torque_ctx *ctx, const void *addr, ui
 torque_err torque_stream_listen(struct torque_ctx *ctx, const void *addr, uint32_t addrlen, int32_t backlog,
                                 uint32_t policy, struct torque_stream_type *type, void *arg,
                                 torque_source *ret_listener) {
-  const Visit visit;
-  if (!ret_listener) return TORQUE_ERR_INVAL;
-  torque_source listener;
-  const torque_err err = torque_stream_listen_new(ctx, addr, addrlen, backlog, policy, type, arg, &listener);
-  return err ? err : start_or_undo(listener, ret_listener);
+  return torque_stream_listen_with(ctx, nullptr, addr, addrlen, backlog, policy, type, arg, ret_listener);
 }
 
 torque_err torque_stream_listen_with(struct torque_ctx *ctx, const struct torque_attr *attr, const void *addr,
                                      uint32_t addrlen, int32_t backlog, uint32_t policy, struct torque_stream_type *type,
                                      void *arg, torque_source *ret_listener) {
-  const Visit visit;
-  if (!ret_listener) return TORQUE_ERR_INVAL;
-  torque_source listener;
-  const torque_err err = torque_stream_listen_new(ctx, addr, addrlen, backlog, policy, type, arg, &listener);
-  return err ? err : start_with_or_undo(listener, attr, ret_listener);
+  return make_and_start(ret_listener, [=](torque_source *ret) {
+    return torque_stream_listen_new(ctx, addr, addrlen, backlog, policy, type, arg, ret);
+  }, attr);
 }
 
 torque_err torque_stream_listen_text_new(struct torque_ctx *ctx, const char *text, uint16_t default_port,
@@ -389,12 +383,9 @@ torque_err torque_stream_listen_text_new(struct torque_ctx *ctx, const char *tex
 torque_err torque_stream_listen_text(struct torque_ctx *ctx, const char *text, uint16_t default_port, int32_t backlog,
                                      uint32_t policy, struct torque_stream_type *type, void *arg,
                                      torque_source *ret_listener) {
-  const Visit visit;
-  if (!ret_listener) return TORQUE_ERR_INVAL;
-  torque_source listener;
-  const torque_err err =
-      torque_stream_listen_text_new(ctx, text, default_port, backlog, policy, type, arg, &listener);
-  return err ? err : start_or_undo(listener, ret_listener);
+  return make_and_start(ret_listener, [=](torque_source *ret) {
+    return torque_stream_listen_text_new(ctx, text, default_port, backlog, policy, type, arg, ret);
+  });
 }
 
 torque_err torque_stream_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy,
@@ -407,11 +398,9 @@ torque_err torque_stream_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint3
 
 torque_err torque_stream_listen_fd(struct torque_ctx *ctx, int32_t fd, uint32_t policy, struct torque_stream_type *type,
                                    void *arg, torque_source *ret_listener) {
-  const Visit visit;
-  if (!ret_listener) return TORQUE_ERR_INVAL;
-  torque_source listener;
-  const torque_err err = torque_stream_listen_fd_new(ctx, fd, policy, type, arg, &listener);
-  return err ? err : start_or_undo(listener, ret_listener);
+  return make_and_start(ret_listener, [=](torque_source *ret) {
+    return torque_stream_listen_fd_new(ctx, fd, policy, type, arg, ret);
+  });
 }
 
 torque_err torque_stream_listen_set_type(torque_source listener, struct torque_stream_type *type, void *arg) {
