@@ -25,8 +25,8 @@ struct AlignedMemory {
 };
 
 // take, give: null for malloc.
-inline torque_err open_context(torque_alloc_take_fn *take, torque_alloc_give_fn *give, torque_watch_fn *told, void *loop,
-                               torque_ctx **ret_ctx) noexcept {
+inline torque_err open_context(torque_alloc_take_fn *take, torque_alloc_give_fn *give, torque_watch_fn *told,
+                               torque_wait_fn *woken, void *loop, torque_ctx **ret_ctx) noexcept {
   torque_config *config;
   if (const torque_err err = torque_config_new(&config)) return err;
   torque_config_set_driven(config, 1);
@@ -37,6 +37,7 @@ inline torque_err open_context(torque_alloc_take_fn *take, torque_alloc_give_fn 
   torque_config_free(config);
   if (err) return err;
   err = torque_watch_init(ctx, told, loop);
+  if (!err) err = torque_watch_set_woken(ctx, woken, loop);
   if (err) torque_stop(ctx);
   else *ret_ctx = ctx;
   return err;

@@ -195,6 +195,7 @@ void timerfd_fork(struct ev_loop *loop);
 void notify_init(struct ev_loop *loop);
 void notify_close(struct ev_loop *loop);
 bool notify_pending(struct ev_loop *loop);
+void take_notes_if_any(void *loop);  // when a pass has found a wake-up
 void init_pipe_watcher(struct ev_loop *loop);
 void start_children(struct ev_loop *loop);
 void stop_children(struct ev_loop *loop);

@@ -168,6 +168,11 @@ void notify_close(struct ev_loop *loop) {
   if (ev_is_active(&loop->sigfd_w)) close(loop->sigfd);
 }
 
+void take_notes_if_any(void *loop) {
+  auto *l = static_cast<struct ev_loop *>(loop);
+  if (notify_pending(l)) feed(l, &l->pipe_w, EV_CUSTOM);
+}
+
 bool notify_pending(struct ev_loop *loop) { return loop->async_pending.load() | (loop->signals_pending.load() != 0); }
 
 void start_children(struct ev_loop *loop) {

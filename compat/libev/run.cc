@@ -102,6 +102,7 @@ void poll(struct ev_loop *loop, int flags) {
     }
   }
   ++loop->loop_count;
+  const bool left = notify_pending(loop);
   for (;;) {
     loop->loop_done = kRecursion;
     const bool told = wait_once(loop, ns);
@@ -111,7 +112,9 @@ void poll(struct ev_loop *loop, int flags) {
     ns = to_ns(waiting_time(loop));
   }
   if (may_block) loop->waiting.store(0, std::memory_order_relaxed);
-  if (notify_pending(loop)) feed(loop, &loop->pipe_w, EV_CUSTOM);
+  // What was left when the wait was over is the next pass's, as in libev: a handler runs when the wait returns, and what the
+  // wait has brought comes before its signal.
+  if (left && notify_pending(loop)) feed(loop, &loop->pipe_w, EV_CUSTOM);
 }
 
 // False: a prepare watcher has broken the loop.

@@ -24,7 +24,7 @@ void after_wait(void *b) { lock(static_cast<event_base *>(b)); }
 
 torque_ctx *open_context(event_base *b) {
   torque_ctx *ctx;
-  const torque_err err = torque_compat::open_context(take_memory, give_memory, told, b, &ctx);
+  const torque_err err = torque_compat::open_context(take_memory, give_memory, told, collect_signals, b, &ctx);
   if (!err) return ctx;
   errno = err > TORQUE_ERR_SYSCALL ? err - TORQUE_ERR_SYSCALL : ENOMEM;
   log_warn("epoll_create");

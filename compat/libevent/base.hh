@@ -182,7 +182,7 @@ void active_signal(event_base *b, int signum, int ncalls);
 void init_signals(event_base *b);
 void begin_to_loop(event_base *b);
 inline bool has_caught(const event_base *b) { return b->caught.load(std::memory_order_relaxed); }
-void collect_signals(event_base *b);  // after a wait
+void collect_signals(void *base);  // when a pass has found a wake-up
 void forget_signals(event_base *b);  // that have come and were not told
 void leave_signals(event_base *b);
 

@@ -145,7 +145,10 @@ int process_active(event_base *b) {
   return n;
 }
 
+// A signal's wake-up is told by the pass that finds it. Its handler runs when the wait returns; libevent tells it in the next
+// pass then, after what the wait has brought. (left: a forked child's, whose wake-up could not be sent.)
 int wait(event_base *b, uint64_t ns) {
+  const bool left = has_caught(b);
   torque_err err = torque_run_once(b->ctx, ns, nullptr);
   if (err == TORQUE_ERR_FORKED) {  // a child that was not told of its birth
     err = torque_reinit(b->ctx);
@@ -158,7 +161,7 @@ int wait(event_base *b, uint64_t ns) {
     log_warnx("event_base_loop: %s", torque_errstr(err));
     return -1;
   }
-  if (has_caught(b)) collect_signals(b);
+  if (left && has_caught(b)) collect_signals(b);
   return 0;
 }
 

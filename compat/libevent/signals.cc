@@ -99,7 +99,8 @@ void begin_to_loop(event_base *b) {
   if (b->station && b->station->signals.load()) newest.store(b);
 }
 
-void collect_signals(event_base *b) {
+void collect_signals(void *base) {
+  auto *b = static_cast<event_base *>(base);
   if (b->caught.exchange(false)) activate(b, &b->signal_teller);
 }
 

@@ -13,9 +13,9 @@ TORQUE_BEGIN_DECLS
  * together, before the context waits: one that was taken back by then costs nothing, one that changed costs one call.
  * Watches and sources may live in one context, but not for the same descriptor.
  *
- * Thread: torque_watch() and torque_watch_set_hooks() belong to the thread that runs the context, and so does
- * torque_deadline() of such a context, which is 0 while wishes wait to be brought before the kernel. Between the two
- * hooks around the wait torque_watch() belongs to whoever holds the lock that they give up and take again. */
+ * Thread: these calls belong to the thread that runs the context, and so does torque_deadline() of such a context, which
+ * is 0 while wishes wait to be brought before the kernel. Between the two hooks around the wait torque_watch() belongs to
+ * whoever holds the lock that they give up and take again. */
 
 /* Called for each watched descriptor that is ready, before torque_run_once() returns; nothing else of the program runs
  * between two of these calls. It may make wishes, which count at once for what is still to be told, but not run the
@@ -26,7 +26,7 @@ TORQUE_BEGIN_DECLS
  *        torque_wake() is called here. */
 typedef void torque_watch_fn(int32_t fd, uint32_t events, int32_t error, void *arg);
 
-/* Around each wait, whether it blocks or not. */
+/* Around each wait, whether it blocks or not; or for a wake-up. */
 typedef void torque_wait_fn(void *arg);
 
 /* Make ctx a context with watches. From then on torque_run_once() waits once and returns, whatever came, an interrupted
@@ -38,6 +38,12 @@ TORQUE_API torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn 
  * Errors: INVAL; STATE no torque_watch_init(). */
 TORQUE_API torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait_fn *before, torque_wait_fn *after,
                                              void *arg);
+
+/* woken: called when a pass has found that torque_wake() was called, in its place among what it tells. Null: none. What was
+ * written before that torque_wake() can be read there. A wake-up that comes when the pass's wait is already over is the
+ * next pass's, as that of a pipe or eventfd would be. Wake-ups for work that other threads bring the context count too.
+ * Errors: INVAL; STATE no torque_watch_init(). */
+TORQUE_API torque_err torque_watch_set_woken(struct torque_ctx *ctx, torque_wait_fn *woken, void *arg);
 
 enum {
   /* The number may have been closed and given to another file since the last wish: ask the kernel even if this wish is

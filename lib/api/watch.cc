@@ -35,6 +35,16 @@ torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait_fn *before
   return TORQUE_ERR_NONE;
 }
 
+torque_err torque_watch_set_woken(struct torque_ctx *ctx, torque_wait_fn *woken, void *arg) {
+  const Visit visit;
+  if (const torque_err err = check_lives(ctx)) return err;
+  Watches::Owner &owner = ctx->core.watches.owner;
+  if (!owner.fn) return TORQUE_ERR_STATE;
+  owner.woken = woken;
+  owner.woken_arg = arg;
+  return TORQUE_ERR_NONE;
+}
+
 torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags) {
   // Not in usable(): a forked child makes its wishes before it brings the context to life, or after.
   if (!ctx || fd < 0 || fd >= Descriptors::kEnd || (events & ~kEvents) || (flags & ~kFlags)) return TORQUE_ERR_INVAL;

@@ -25,6 +25,8 @@ class Watches {
     torque_wait_fn *before = nullptr;
     torque_wait_fn *after = nullptr;
     void *hook_arg = nullptr;
+    torque_wait_fn *woken = nullptr;
+    void *woken_arg = nullptr;
   };
 
   // In a handle that is a watch and not a source: the generation, this bit, and the number. (No source's number is as
@@ -67,6 +69,10 @@ class Watches {
       }
     }
     return arrived_otherwise(handle, events, queue, counters);
+  }
+  // An event with another handle.
+  void arrived_elsewhere(uint64_t handle) const noexcept {
+    if (handle == Queue::kWakeHandle && owner.woken) owner.woken(owner.woken_arg);
   }
   uint32_t tell_always() noexcept;
   // Whether the flush has found some that are ready without the kernel's having been told of them.

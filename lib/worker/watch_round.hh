@@ -52,7 +52,10 @@ namespace torque {
   if (peeked) n = w.tell_peeked(events, n, &told);
   uint32_t watched = 0;
   for (uint32_t i = 0; i < n; ++i) {
-    if (!(events[i].handle & Watches::kMark)) continue;
+    if (!(events[i].handle & Watches::kMark)) {
+      w.arrived_elsewhere(events[i].handle);
+      continue;
+    }
     ++watched;
     told += w.arrived(events[i].handle, events[i].events, queue, counters);
   }

@@ -20,6 +20,7 @@ static void nothing_works_before_init(void **state) {
   struct fixture *f = *state;
   assert_int_equal(torque_watch(f->ctx, 0, TORQUE_READ, 0), TORQUE_ERR_STATE);
   assert_int_equal(torque_watch_set_hooks(f->ctx, NULL, NULL, NULL), TORQUE_ERR_STATE);
+  assert_int_equal(torque_watch_set_woken(f->ctx, NULL, NULL), TORQUE_ERR_STATE);
 }
 
 static void init_refuses_what_makes_no_sense(void **state) {
@@ -29,7 +30,9 @@ static void init_refuses_what_makes_no_sense(void **state) {
   assert_int_equal(torque_watch_init(f->ctx, ignore, NULL), 0);
   assert_int_equal(torque_watch_init(f->ctx, ignore, NULL), TORQUE_ERR_STATE);
   assert_int_equal(torque_watch_set_hooks(NULL, NULL, NULL, NULL), TORQUE_ERR_INVAL);
+  assert_int_equal(torque_watch_set_woken(NULL, NULL, NULL), TORQUE_ERR_INVAL);
   assert_int_equal(torque_watch_set_hooks(f->ctx, NULL, NULL, NULL), 0);
+  assert_int_equal(torque_watch_set_woken(f->ctx, NULL, NULL), 0);
 }
 
 static void a_threaded_context_has_no_watches(void **state) {

@@ -204,6 +204,78 @@ static void no_wake_up_is_lost(void **state) {
   assert_int_equal(all->errors, 0);
 }
 
+/* What is told in a pass, in order: -1 is a wake-up. */
+struct in_order {
+  struct fixture *f;
+  int32_t what[16];
+  uint32_t n;
+  int wake_as_it_returns;
+};
+
+static void note(struct in_order *o, int32_t what) {
+  if (o->n < 16) o->what[o->n++] = what;
+}
+static void note_told(struct watched *w, int32_t fd) { note(w->aux, fd); }
+static void note_woken(void *arg) { note(arg, -1); }
+static void wake_late(void *arg) {
+  struct in_order *o = arg;
+  if (o->wake_as_it_returns) torque_wake(o->f->ctx);
+  o->wake_as_it_returns = 0;
+}
+
+static struct in_order *notes_of(struct watched *w) {
+  struct in_order *o = fixture_take(w->f, sizeof *o);
+  o->f = w->f;
+  w->aux = o;
+  w->then = note_told;
+  assert_int_equal(torque_watch_set_woken(w->f->ctx, note_woken, o), 0);
+  return o;
+}
+
+static void a_wake_up_is_told_in_its_place(void **state) {
+  struct watched *w = watched_new(*state);
+  struct in_order *o = notes_of(w);
+  int one[2], two[2];
+  fixture_pair(*state, one);
+  fixture_pair(*state, two);
+  wish(w, one[0], TORQUE_READ, 0);
+  wish(w, two[0], TORQUE_READ, 0);
+  (void)pass(w);
+  say(one[1], 1);
+  assert_int_equal(torque_wake(w->f->ctx), 0);
+  assert_int_equal(torque_wake(w->f->ctx), 0);
+  say(two[1], 1);
+  assert_int_equal(pass(w), 2); /* it is not among what is counted */
+  assert_int_equal(o->n, 3);
+  assert_int_equal(o->what[0], one[0]);
+  assert_int_equal(o->what[1], -1);
+  assert_int_equal(o->what[2], two[0]);
+  assert_int_equal(pass(w), 2);
+  assert_int_equal(o->n, 5); /* told once */
+  assert_int_equal(torque_watch_set_woken(w->f->ctx, NULL, NULL), 0);
+  assert_int_equal(torque_wake(w->f->ctx), 0);
+  assert_int_equal(pass(w), 2);
+  assert_int_equal(o->n, 7);
+}
+
+static void a_wake_up_after_the_wait_is_the_next_passs(void **state) {
+  struct watched *w = watched_new(*state);
+  struct in_order *o = notes_of(w);
+  int fd[2];
+  fixture_pair(*state, fd);
+  wish(w, fd[0], TORQUE_READ, 0);
+  say(fd[1], 1);
+  assert_int_equal(torque_watch_set_hooks(w->f->ctx, NULL, wake_late, o), 0);
+  o->wake_as_it_returns = 1;
+  assert_int_equal(pass(w), 1);
+  assert_int_equal(o->n, 1);
+  assert_int_equal(o->what[0], fd[0]);
+  drain(fd[0], NULL);
+  assert_true(pass_woken(w)); /* and that one does not sleep */
+  assert_int_equal(o->n, 2);
+  assert_int_equal(o->what[1], -1);
+}
+
 /* Posted functions wake it, too, without anybody's calling torque_wake(). */
 struct posters {
   struct fixture *f;
@@ -288,6 +360,8 @@ int main(void) {
       ON(driven, either_may_be_missing),
       ON(driven, another_thread_wishes_and_wakes),
       ON(driven, no_wake_up_is_lost),
+      ON(driven, a_wake_up_is_told_in_its_place),
+      ON(driven, a_wake_up_after_the_wait_is_the_next_passs),
       ON(driven, no_posted_function_is_left),
       ON(driven, a_nested_wait_is_woken_too),
   };

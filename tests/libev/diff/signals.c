@@ -402,3 +402,54 @@ CASE(signal_callback_may_run_the_loop) {
   turn(loop);
   turn(loop);
 }
+
+/* ---- What comes just as the wait returns: a handler that runs then, or another thread, is heard by the next pass ---- */
+
+static ev_async late_async;
+static void (*as_the_wait_returns)(struct ev_loop *);
+
+static void give_up(struct ev_loop *loop) EV_NOEXCEPT { (void)loop; }
+static void take_back(struct ev_loop *loop) EV_NOEXCEPT {
+  if (as_the_wait_returns) as_the_wait_returns(loop);
+  as_the_wait_returns = NULL;
+}
+static void raise_late(struct ev_loop *loop) { (void)loop, raise(SIGUSR1); }
+static void send_late(struct ev_loop *loop) { ev_async_send(loop, &late_async); }
+
+static void watch_late(struct ev_loop *loop, int flags, void (*what)(struct ev_loop *)) {
+  static ev_io io;
+  static int ends[2];
+  NEED(!pipe(ends));
+  NEED(write(ends[1], "x", 1) == 1);
+  ev_io_init(&io, on_io, ends[0], EV_READ);
+  ev_io_start(loop, &io);
+  ev_async_init(&late_async, on_async);
+  ev_async_start(loop, &late_async);
+  ev_set_loop_release_cb(loop, give_up, take_back);
+  for (int i = 0; i < 3; i++) {
+    as_the_wait_returns = i == 0 ? what : NULL;
+    ev_run(loop, flags);
+    trace("pass %u", ev_iteration(loop));
+  }
+  ev_io_stop(loop, &io);
+  close(ends[0]), close(ends[1]);
+}
+
+CASE(signal_that_comes_as_a_wait_returns_is_told_in_the_next_pass) {
+  struct ev_loop *loop = ev_default_loop(0);
+  watch(loop, &one, "one", SIGUSR1, 0);
+  watch_late(loop, EVRUN_ONCE, raise_late);
+  watch_late(loop, EVRUN_NOWAIT, raise_late);
+}
+
+CASE(signal_of_the_highest_priority_that_comes_as_a_wait_returns) {
+  struct ev_loop *loop = ev_default_loop(0);
+  watch(loop, &one, "one", SIGUSR1, 2);
+  watch_late(loop, EVRUN_ONCE, raise_late);
+}
+
+CASE(async_that_is_sent_as_a_wait_returns_is_told_in_the_next_pass) {
+  struct ev_loop *loop = ev_default_loop(0);
+  watch_late(loop, EVRUN_ONCE, send_late);
+  watch_late(loop, EVRUN_NOWAIT, send_late);
+}

@@ -381,3 +381,62 @@ CASE(two_bases_one_after_the_other) {
   event_base_free(second);
   trace("%s", disposition(SIGUSR2));
 }
+
+/* A handler often runs just as the wait returns. What the wait has brought is told first, the signal in the next pass. The
+ * base's lock is taken again at that moment. */
+enum { MOST_LOCKS = 16 };
+static char locks_made[MOST_LOCKS];
+static char *newest_lock = locks_made, *lock_of_base;
+static int takes, raise_at;
+
+static void *make_lock(unsigned kind) {
+  (void)kind;
+  return newest_lock < locks_made + MOST_LOCKS - 1 ? ++newest_lock : NULL;
+}
+static void free_lock(void *lock, unsigned kind) { (void)lock, (void)kind; }
+static int take_lock(unsigned mode, void *lock) {
+  (void)mode;
+  if (lock == lock_of_base && ++takes == raise_at) raise(SIGUSR1);
+  return 0;
+}
+static int leave_lock(unsigned mode, void *lock) {
+  (void)mode, (void)lock;
+  return 0;
+}
+static unsigned long same_thread(void) { return 1; }
+
+static void told_in_its_pass(evutil_socket_t fd, short what, void *name) {
+  (void)fd;
+  trace("%s %s", (const char *)name, bits(what));
+}
+
+static void late_signal(int flags, int priority) {
+  static const struct evthread_lock_callbacks locks = {
+      EVTHREAD_LOCK_API_VERSION, EVTHREAD_LOCKTYPE_RECURSIVE, make_lock, free_lock, take_lock, leave_lock};
+  int ends[2];
+  evthread_set_lock_callbacks(&locks);
+  evthread_set_id_callback(same_thread);
+  the = new_base_with(2);
+  lock_of_base = newest_lock;
+  make_pipe(ends), put(ends[1], 1);
+  all[0] = make(the, SIGUSR1, EV_SIGNAL | EV_PERSIST, told_in_its_pass, "signal");
+  all[1] = make(the, ends[0], EV_READ | EV_PERSIST, told_in_its_pass, "descriptor");
+  event_priority_set(all[0], priority);
+  event_priority_set(all[1], 1);
+  for (int i = 0; i < 2; i++) event_add(all[i], NULL);
+  for (int i = 0; i < 3; i++) {
+    takes = 0, raise_at = i ? 0 : 2; /* the loop's entry takes it, then the end of the wait */
+    trace("loop: %d", event_base_loop(the, flags));
+    trace("taken again: %d", takes > 1);
+  }
+  for (int i = 0; i < 2; i++) event_free(all[i]);
+  event_base_free(the);
+}
+
+CASE(raised_as_a_wait_returns_it_is_told_in_the_next_pass) {
+  for (int priority = 0; priority < 2; priority++) {
+    trace("-- priority %d", priority);
+    late_signal(EVLOOP_ONCE, priority);
+    late_signal(EVLOOP_ONCE | EVLOOP_NONBLOCK, priority);
+  }
+}
