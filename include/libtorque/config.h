@@ -20,6 +20,11 @@ TORQUE_API void torque_config_free(struct torque_config *config);
  * Default: 0, a threaded context. */
 TORQUE_API torque_err torque_config_set_driven(struct torque_config *config, int32_t driven);
 
+/* 1: the descriptor of torque_poll_fd() becomes readable when a timer falls due, too, and stays so after a run that left
+ * something to do; for loops that wait for descriptors and know no deadline. It costs a timerfd, and a system call where
+ * an earlier timer is set. Driven contexts without watches. Default: 0. */
+TORQUE_API torque_err torque_config_set_poll_deadline(struct torque_config *config, int32_t on);
+
 /* Number of workers. 0, the default: one per usable CPU, and no more than the cgroup's CPU quota pays for.
  * More workers than CPUs are allowed; they share the CPUs. At most 4096. */
 TORQUE_API torque_err torque_config_set_workers(struct torque_config *config, uint32_t workers);

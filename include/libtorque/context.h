@@ -107,7 +107,7 @@ TORQUE_API torque_err torque_wake(struct torque_ctx *ctx);
 
 /* For embedding in another loop: when the descriptor polls readable, or the deadline (CLOCK_MONOTONIC, ns; UINT64_MAX
  * none, 0 now) has come, call torque_run_ready(). Both are current at any time, from any thread. The descriptor stays
- * the library's. -1 for a threaded context. */
+ * the library's. -1 for a threaded context. Under torque_config_set_poll_deadline() the descriptor is enough. */
 TORQUE_API int32_t torque_poll_fd(const struct torque_ctx *ctx);
 TORQUE_API torque_err torque_deadline(struct torque_ctx *ctx, uint64_t *ret_ns);
 

@@ -30,6 +30,12 @@ torque_err torque_config_set_driven(struct torque_config *config, int32_t driven
   return TORQUE_ERR_NONE;
 }
 
+torque_err torque_config_set_poll_deadline(struct torque_config *config, int32_t on) {
+  if (!config) return TORQUE_ERR_INVAL;
+  config->options.poll_deadline = on != 0;
+  return TORQUE_ERR_NONE;
+}
+
 torque_err torque_config_set_workers(struct torque_config *config, uint32_t workers) {
   if (!config || workers > torque::Topology::workers_max) return TORQUE_ERR_INVAL;
   config->topology.workers = workers;

@@ -36,10 +36,17 @@ inline torque_err enter(torque_ctx *ctx) noexcept {
   return TORQUE_ERR_NONE;
 }
 
+// What is left to do makes the descriptor readable: work that waits for its turn, and timers that the kernel cannot tell of.
+[[gnu::noinline]] void show_what_is_left(Domain &d) noexcept {
+  if (d.has_work() || d.idle.length() != 0 || d.timers.wake_at() != kNever) d.poke();
+}
+
 inline void leave(torque_ctx *ctx) noexcept {
   if (--ctx->run_depth != 0) return;
   // From here on what comes must make the descriptor readable. (With watches it does so all the time.)
   if (!ctx->core.watches.in_use()) ctx->core.domain(0).fall_asleep();
+  if (ctx->core.options.poll_deadline) [[unlikely]]
+    show_what_is_left(ctx->core.domain(0));
   tsan::takes(&ctx->wake_asked);
   tsan::gives(&ctx->runner);
   ctx->runner.store(0, std::memory_order_release);

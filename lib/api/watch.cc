@@ -16,7 +16,7 @@ torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn *fn, void *
   const Visit visit;
   if (!fn) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
-  if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
+  if (!ctx->core.options.driven || ctx->core.options.poll_deadline) return TORQUE_ERR_KIND;
   Watches::Owner &owner = ctx->core.watches.owner;
   if (owner.fn || ctx->runner.load(std::memory_order_relaxed) != 0) return TORQUE_ERR_STATE;
   owner.fn = fn;

@@ -46,6 +46,7 @@ struct WaitHooks {
 // What a configuration comes to; constant.
 struct Options {
   bool driven = false;
+  bool poll_deadline = false;  // of driven contexts: what is to be done makes the queue's descriptor readable
   bool pin = true;
   bool oneshot = false;
   bool timing = false;

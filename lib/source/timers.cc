@@ -52,7 +52,7 @@ torque_err Timers::open(Queue &queue) noexcept {
   wall_timer_.reset();
   timer_.reset();
   programmed_ = wall_programmed_ = kNever;
-  if (shared_) {
+  if (by_descriptor_) {
     timer_ = Fd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     if (!timer_) return last_error();
     if (const torque_err err = queue.arm(timer_.get(), Queue::kTimerHandle, TORQUE_READ, Trigger::edge)) return err;
@@ -108,7 +108,7 @@ void Timers::program_wall(bool force) noexcept {
 
 uint64_t Timers::wake_at() const noexcept {
   const uint64_t next = hint_.load(std::memory_order_seq_cst);
-  const uint64_t told = shared_ && !unset_.load(std::memory_order_seq_cst) ? kNever : next;
+  const uint64_t told = by_descriptor_ && !unset_.load(std::memory_order_seq_cst) ? kNever : next;
   // A look that is still to come (the clock was set while its descriptor was) is not left to that descriptor alone.
   if (!wall_unset_.load(std::memory_order_seq_cst) && !wall_due_.load(std::memory_order_seq_cst)) return told;
   return std::min(told, monotonic_ns() + kRetry);
@@ -123,7 +123,7 @@ void Timers::publish() noexcept {
 bool Timers::noticed(uint64_t due) noexcept {
   if (due >= hint_.load(std::memory_order_relaxed)) return false;
   hint_.store(due, std::memory_order_seq_cst);  // before the caller looks for sleepers: see Domain::poke()
-  if (!shared_) return true;
+  if (!by_descriptor_) return true;
   if (!claimed_) program_monotonic();  // else who fires will, when done
   return unset_.load(std::memory_order_relaxed);
 }
@@ -338,7 +338,7 @@ void Timers::give_up_claim(bool looked) noexcept {
   Lock lock(lock_);
   claimed_ = false;
   publish();
-  if (shared_) {
+  if (by_descriptor_) {
     // The kernel's timer has fired, or tells of a deadline that is gone; either way it is told anew.
     if (programmed_ <= monotonic_ns()) programmed_ = kNever;
     program_monotonic();

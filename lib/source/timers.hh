@@ -2,7 +2,7 @@
 // The due times of one domain: a wheel for the monotonic clock and one for the wall clock, and the ways to be woken.
 //
 // A domain with one worker sleeps with a timeout; one with several has a timer descriptor in its queue, so that the
-// kernel wakes one of them. The wall clock always has its descriptor, made with the first such timer: it tells when the
+// kernel wakes one of them, and so has a driven one whose own descriptor must become readable (poll_deadline). The wall clock always has its descriptor, made with the first such timer: it tells when the
 // clock was set (TFD_TIMER_CANCEL_ON_SET), and that is the only way to notice.
 #pragma once
 
@@ -24,10 +24,11 @@ struct ResolveDeadline {
 
 class Timers {
  public:
-  Timers(const Alloc &alloc, bool shared) noexcept
-      : shared_(shared), many_(alloc), monotonic_(alloc, ResolveDeadline{}), wall_(alloc, ResolveDeadline{}) {}
+  // by_descriptor: the kernel's timer descriptor tells of the next deadline, not the sleeper's own timeout.
+  Timers(const Alloc &alloc, bool by_descriptor) noexcept
+      : by_descriptor_(by_descriptor), many_(alloc), monotonic_(alloc, ResolveDeadline{}), wall_(alloc, ResolveDeadline{}) {}
 
-  // Opens what a domain of several workers needs, in an empty queue (also again, after a fork).
+  // Opens the timer descriptors, in an empty queue (also again, after a fork).
   torque_err open(Queue &queue) noexcept;
   // After the queue was emptied in place: its descriptors are watched again.
   torque_err watch_again(Queue &queue) noexcept;
@@ -109,7 +110,7 @@ class Timers {
     return wall_due_.load(std::memory_order_relaxed) || wall_unset_.load(std::memory_order_relaxed);
   }
 
-  const bool shared_;  // constant: several workers
+  const bool by_descriptor_;  // constant
 
   // Written under lock_, read by anyone: not later than the earliest monotonic deadline; number of wall timers.
   std::atomic<uint64_t> hint_{kNever};

@@ -158,7 +158,8 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   judge_timers(t, timer_told, asked, n);
   run_posted(t);
   run_finalizers(t);
-  const bool quiet = n == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
+  // (A wake-up is nothing that was to be done; it may have been for the idle sources.)
+  const bool quiet = delivered == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
   if (quiet && domain.idle.length()) run_idle_sources(t);
   if (siblings_idle() && (domain.postponed.length() > 1 || (n != 0 && domain.posted.ready()))) domain.poke();
 

@@ -45,6 +45,8 @@ static void numbers_out_of_range_are_refused(void **state) {
   assert_int_equal(torque_config_set_stack_size(c, 64 * 1024 - 1), TORQUE_ERR_INVAL);
   assert_int_equal(torque_config_set_driven(c, 1), 0);
   assert_int_equal(torque_config_set_driven(c, 0), 0);
+  assert_int_equal(torque_config_set_poll_deadline(c, 1), 0);
+  assert_int_equal(torque_config_set_poll_deadline(c, 0), 0);
   assert_int_equal(torque_config_set_pinning(c, 0), 0);
   assert_int_equal(torque_config_set_oneshot(c, 1), 0);
   assert_int_equal(torque_config_set_timing(c, 1), 0);
@@ -91,6 +93,7 @@ static void nothing_can_be_set_in_nothing(void **state) {
   assert_int_equal(torque_config_new(NULL), TORQUE_ERR_INVAL);
   assert_int_equal(torque_config_set_workers(NULL, 1), TORQUE_ERR_INVAL);
   assert_int_equal(torque_config_set_driven(NULL, 1), TORQUE_ERR_INVAL);
+  assert_int_equal(torque_config_set_poll_deadline(NULL, 1), TORQUE_ERR_INVAL);
   assert_int_equal(torque_config_set_name(NULL, "x"), TORQUE_ERR_INVAL);
   assert_int_equal(torque_ctx_new(NULL, NULL), TORQUE_ERR_INVAL);
   torque_config_free(NULL);

@@ -22,6 +22,7 @@ const struct shape shape_oneshot = {
 const struct shape shape_shared = {.name = "shared", .synthetic = "pack:1 l3:1 core:8 pu:1", .counted = 1};
 const struct shape shape_single = {.name = "single", .workers = 1, .window = 256, .counted = 1};
 const struct shape shape_driven = {.name = "driven", .driven = 1, .counted = 1};
+const struct shape shape_polled = {.name = "polled", .driven = 1, .poll_deadline = 1, .counted = 1};
 
 /* ---- Counting what is there ---- */
 
@@ -134,6 +135,7 @@ struct torque_config *shape_config(const struct shape *shape) {
   struct torque_config *c = NULL;
   assert_int_equal(torque_config_new(&c), 0);
   assert_int_equal(torque_config_set_driven(c, shape->driven), 0);
+  assert_int_equal(torque_config_set_poll_deadline(c, shape->poll_deadline), 0);
   assert_int_equal(torque_config_set_workers(c, shape->workers), 0);
   assert_int_equal(torque_config_set_sharing(c, shape->sharing), 0);
   assert_int_equal(torque_config_set_window(c, shape->window, shape->window), 0);

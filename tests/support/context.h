@@ -29,6 +29,7 @@ struct shape {
   uint32_t sharing;
   uint32_t window; /* 0: as the library likes */
   int driven;
+  int poll_deadline;
   int oneshot;
   int counted; /* memory through the fixture's allocator, which counts */
 };
@@ -39,6 +40,7 @@ extern const struct shape shape_oneshot;   /* the same with the kernel's one-sho
 extern const struct shape shape_shared;    /* 1 domain x 8 workers */
 extern const struct shape shape_single;    /* 1 worker */
 extern const struct shape shape_driven;
+extern const struct shape shape_polled; /* driven, and its descriptor tells of timers too */
 
 #define MOST_DESCRIPTORS 20000
 #define MOST_THREADS 64

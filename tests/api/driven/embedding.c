@@ -237,10 +237,15 @@ static void in_an_epoll_set(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON(driven, a_poll_loop_misses_nothing),
+      ON(polled, a_poll_loop_misses_nothing),
       ON(driven, several_contexts_in_one_loop),
+      ON(polled, several_contexts_in_one_loop),
       ON(driven, the_deadline_is_the_next_timers),
+      ON(polled, the_deadline_is_the_next_timers),
       ON(driven, work_is_shown_and_idleness_too),
+      ON(polled, work_is_shown_and_idleness_too),
       ON(driven, in_an_epoll_set),
+      ON(polled, in_an_epoll_set),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
