@@ -28,15 +28,14 @@ torque_err duplicate(int fd, Fd *ret) noexcept {
 // Before the start only.
 template <class F>
 torque_err change_setup(torque_source source, F change) noexcept {
-  Seen v;
-  if (!hold(source, &v)) return TORQUE_ERR_STALE;
-  DatagramSetup *setup = setup_of(*v.slot, v.kind);
-  torque_err err = TORQUE_ERR_NONE;
-  if (!setup) err = TORQUE_ERR_KIND;
-  else if (word::state(v.word) != word::NEW) err = TORQUE_ERR_STATE;
-  else change(*setup);
-  let_go(*v.slot);
-  return err;
+  {
+    Seen v;
+    if (!look(source, &v)) return TORQUE_ERR_STALE;
+    if (v.kind != Kind::datagram && v.kind != Kind::datagrams) return TORQUE_ERR_KIND;
+  }
+  Setup setup(source);
+  if (!setup.err) change(*setup_of(setup.slot(), setup.seen.kind));
+  return setup.err;
 }
 
 const Datagram *find(const torque_datagrams *b, uint32_t i) noexcept {

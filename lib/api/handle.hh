@@ -159,6 +159,28 @@ inline torque_err check(torque_ctx *ctx) noexcept {
 
 // Starts a source of any kind that needs it.
 torque_err start_source(uint64_t handle) noexcept;
+// For settings that are made between new and start, and the start: the source is held, and this thread's to set up, if err is 0.
+// Errors: STALE; STATE it has started.
+class Setup {
+ public:
+  explicit Setup(uint64_t handle) noexcept {
+    if (!hold(handle, &seen)) return;
+    err = begin_setup(*seen.slot, generation_of(handle));
+    if (err) let_go(*seen.slot);
+  }
+  ~Setup() {
+    if (err) return;
+    end_setup(*seen.slot, generation_of(handle_of(*seen.slot)));  // a slot that is held keeps its generation
+    let_go(*seen.slot);
+  }
+  Setup(const Setup &) = delete;
+  Setup &operator=(const Setup &) = delete;
+
+  Slot &slot() noexcept { return *seen.slot; }
+
+  Seen seen;
+  torque_err err = TORQUE_ERR_STALE;
+};
 
 // Of offloaded work, or of file operations.
 torque_err cancel_job(uint64_t handle, bool of_files) noexcept;

@@ -39,13 +39,6 @@ torque_err make_fd_source(torque_ctx *ctx, Kind kind, int fd, uint32_t events, u
   return TORQUE_ERR_NONE;
 }
 
-// For settings that are made between new and start.
-torque_err look_new(torque_source source, Seen *v) noexcept {
-  if (!look(source, v)) return TORQUE_ERR_STALE;
-  const bool fresh = word::state(v->word) == word::NEW;
-  return fresh ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
-}
-
 torque_err submit(Context &context, Slot &s) noexcept {
   torque_ctx &ctx = *context.handle;
   Job &j = job_of(s);
@@ -64,12 +57,8 @@ torque_err start_job(Context &context, Slot &s, uint64_t handle) noexcept {
 
 }  // namespace
 
-torque_err torque::start_source(uint64_t source) noexcept {
-  Seen v;
-  if (const torque_err err = look_new(source, &v)) return err;
-  Context &context = v.domain->context;
-  if (const torque_err err = context.usable()) return err;
-  if (const torque_err err = context.ensure_started()) return err;
+// Requires: this thread sets the source up.
+static torque_err start_new(Context &context, const Seen &v, uint64_t source) noexcept {
   Slot &s = *v.slot;
   switch (v.kind) {
     case Kind::fd:
@@ -87,6 +76,19 @@ torque_err torque::start_source(uint64_t source) noexcept {
     case Kind::idle: return start_idle(s, source);
     default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
   }
+}
+
+torque_err torque::start_source(uint64_t source) noexcept {
+  {
+    Seen v;
+    if (!look(source, &v)) return TORQUE_ERR_STALE;
+    if (word::state(v.word) != word::NEW) return TORQUE_ERR_STATE;
+    Context &context = v.domain->context;
+    if (const torque_err err = context.usable()) return err;
+    if (const torque_err err = context.ensure_started()) return err;
+  }
+  Setup setup(source);
+  return setup.err ? setup.err : start_new(setup.seen.domain->context, setup.seen, source);
 }
 
 namespace {
@@ -225,25 +227,25 @@ torque_err torque_source_start(torque_source source) {
 
 torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn) {
   const Visit visit;
-  Seen v;
-  if (const torque_err err = look_new(source, &v)) return err;
-  if (v.traits & kGuest) return TORQUE_ERR_STATE;
-  ends(*v.slot).final = fn;
+  Setup setup(source);
+  if (setup.err) return setup.err;
+  if (setup.slot().traits.get() & kGuest) return TORQUE_ERR_STATE;
+  ends(setup.slot()).final = fn;
   return TORQUE_ERR_NONE;
 }
 
 torque_err torque_source_set_strand(torque_source source, struct torque_strand *strand) {
   const Visit visit;
-  Seen v;
-  if (const torque_err err = look_new(source, &v)) return err;
-  return put_strand(*v.slot, v.kind, v.domain->context, strand);
+  Setup setup(source);
+  if (setup.err) return setup.err;
+  return put_strand(setup.slot(), setup.seen.kind, setup.seen.domain->context, strand);
 }
 
 torque_err torque_source_set_placement(torque_source source, int32_t place) {
   const Visit visit;
-  Seen v;
-  if (const torque_err err = look_new(source, &v)) return err;
-  return put_place(*v.slot, v.domain->context, place);
+  Setup setup(source);
+  if (setup.err) return setup.err;
+  return put_place(setup.slot(), setup.seen.domain->context, place);
 }
 
 torque_err torque_fd_modify(torque_source source, uint32_t events) {

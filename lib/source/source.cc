@@ -345,20 +345,55 @@ void move_to(Slot &s, Domain &d) noexcept {
   s.traits.set(static_cast<uint16_t>(&d == &chunk_of(s)->pool->owner ? traits & ~kElsewhere : traits | kElsewhere));
 }
 
+torque_err begin_setup(Slot &s, uint32_t gen) noexcept {
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  for (;;) {
+    if (!is_live(w, gen)) return TORQUE_ERR_STALE;
+    if (state(w) != NEW) return TORQUE_ERR_STATE;
+    if (w & SETUP) {
+      sched_yield();
+      w = s.word.load(std::memory_order_acquire);
+    } else if (exchange(s, w, w | SETUP)) {
+      return TORQUE_ERR_NONE;
+    }
+  }
+}
+
+void end_setup(Slot &s, uint32_t gen) noexcept {
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  while (generation(w) == gen && state(w) == NEW && w & SETUP) {
+    if (exchange(s, w, w & ~SETUP)) return;
+  }
+}
+
 bool arm_word(Slot &s, uint32_t gen) noexcept {
   uint64_t w = s.word.load(std::memory_order_acquire);
   while (generation(w) == gen && state(w) == NEW) {
-    if (exchange(s, w, with_state(w, ARMED))) return true;
+    if (exchange(s, w, with_state(w & ~SETUP, ARMED))) return true;
+  }
+  return false;
+}
+
+bool arm_when_set_up(Slot &s, uint32_t gen) noexcept {
+  uint64_t w = s.word.load(std::memory_order_acquire);
+  while (generation(w) == gen && state(w) == NEW) {
+    if (w & SETUP) {
+      sched_yield();
+      w = s.word.load(std::memory_order_acquire);
+    } else if (exchange(s, w, with_state(w, ARMED))) {
+      return true;
+    }
   }
   return false;
 }
 
 bool disarm_word(Slot &s, uint32_t gen) noexcept {
   uint64_t w = s.word.load(std::memory_order_acquire);
-  // An exclusive source whose callback runs is HELD: in ARMED it is held by calls alone, which do not mind.
+  // An exclusive source whose callback runs is HELD: in ARMED it is held by calls alone, which do not mind. A concurrent one
+  // is held by who starts it.
   const bool calls_alone = !(s.traits.get() & kConcurrent);
-  while (generation(w) == gen && state(w) == ARMED && (running(w) == 0 || calls_alone)) {
-    if (exchange(s, w, with_state(w, NEW))) return true;
+  while (generation(w) == gen && state(w) == ARMED && (running(w) <= 1 || calls_alone)) {
+    if (exchange(s, w, with_state(w, NEW) | SETUP)) return true;
   }
   return false;
 }

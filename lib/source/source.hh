@@ -47,9 +47,16 @@ void move_to(Slot &s, Domain &d) noexcept;
 inline Timers &timers_of(const Slot &s) noexcept {
   return s.traits.get() & kElsewhere ? chunk_of(s)->pool->owner.timers : s.domain.get()->timers;
 }
-// NEW -> ARMED; false: it was not NEW any more.
+// A source in state NEW is one thread's while that sets something of it, or starts it: from begin_setup(), which waits for
+// another such thread, until end_setup(), which does nothing where it has started or ended. Errors: STALE; STATE it has
+// started.
+torque_err begin_setup(Slot &s, uint32_t generation) noexcept;
+void end_setup(Slot &s, uint32_t generation) noexcept;
+// NEW -> ARMED; false: it was not NEW any more. By who sets it up, or made it and has told nobody.
 bool arm_word(Slot &s, uint32_t generation) noexcept;
-bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after a failed start
+bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after a failed start; the set-up goes on
+// NEW -> ARMED, once nobody sets it up. False: it was not NEW any more.
+bool arm_when_set_up(Slot &s, uint32_t generation) noexcept;
 
 // Ends a source: no new callback starts. The last of those who hold it finishes it: perhaps before this returns.
 // Returns: false when it had ended already. only_new: or was started.

@@ -19,7 +19,7 @@ torque_err set_any(uint64_t handle, uint64_t when, uint64_t period, uint32_t fla
   if (!(flags & TORQUE_TIMER_ABSOLUTE)) when = add_ns(v.traits & kWall ? realtime_ns() : monotonic_ns(), when);
   const bool removes = flags & TORQUE_TIMER_REMOVE;
   tsan::gives(v.slot);
-  arm_word(*v.slot, generation_of(handle));
+  arm_when_set_up(*v.slot, generation_of(handle));
   bool wake;
   const torque_err err = timers_of(*v.slot).set(*v.slot, generation_of(handle), when, period, removes, &wake);
   if (wake) owner_of(index_of(handle))->poke();

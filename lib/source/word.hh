@@ -12,6 +12,7 @@
 //   RETIRED    ended; whoever brings running to 0 finishes it
 //
 // AGAIN: an event came while HELD; the holder runs the callback once more. pending: what the next call is told.
+// SETUP, the same bit while NEW: one thread sets something of the source, or starts it; others that want to wait.
 // LEFT: its last holder has left it to its domain's workers to finish it; it is on that list, which holds it.
 // running counts holders: callbacks under way (exclusive sources: one at most), removers until they have taken the
 // source apart, calls that look into it, the children that it has (all of them together: one). Whoever could be one too
@@ -29,6 +30,7 @@ enum State : uint64_t { FREE = 0, NEW = 1, ARMED = 2, HELD = 3, POSTPONED = 4, R
 
 constexpr uint64_t kStateMask = 7;
 constexpr uint64_t AGAIN = 1 << 3;
+constexpr uint64_t SETUP = AGAIN;
 constexpr uint64_t WAITER = 1 << 4;
 constexpr uint64_t LEFT = 1 << 5;
 constexpr int kReasonShift = 6;
