@@ -136,13 +136,15 @@ torque_err torque::start_with(torque_source source, const torque_attr &attr, con
   Seen v;
   if (!hold(source, &v)) return TORQUE_ERR_STALE;
   Slot &s = *v.slot;
-  if (word::state(v.word) != word::NEW) {
+  const bool awaits = v.kind == Kind::stream && s.fd.get() < 0;  // others start it
+  if (word::state(v.word) != word::NEW || awaits) {
     let_go(s);
     return TORQUE_ERR_STATE;
   }
   torque_err err = put_attr(v, attr);
   if (!err) err = v.kind == Kind::timer ? start_timer(v, source, timer) : start_source(source);
-  if (err) {
+  const bool by_another = err == TORQUE_ERR_STATE && !has_ended(s);  // it has been started meanwhile
+  if (err && !by_another) {
     retire(source, TORQUE_END_REMOVED);
     ends(s).final = nullptr;
   }

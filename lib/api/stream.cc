@@ -685,7 +685,9 @@ torque_err torque_stream_fd(torque_source stream, int32_t *ret_fd) {
   if (!ret_fd) return TORQUE_ERR_INVAL;
   Target t(stream);
   if (t.err) return t.err;
-  *ret_fd = t.slot().fd.get();
+  const int fd = t.slot().fd.get();
+  if (fd < 0) return TORQUE_ERR_STATE;  // it waits for its connection
+  *ret_fd = fd;
   return TORQUE_ERR_NONE;
 }
 

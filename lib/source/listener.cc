@@ -93,7 +93,7 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   return TORQUE_ERR_NONE;
 }
 
-// A callback of the first may remove the listener before the last has started; that is no error.
+// Another thread may remove the listener before the last has started; that is no error.
 torque_err start_acceptors(Context &context, Listener &l) noexcept {
   for (uint32_t i = 0; i < l.parts; ++i) {
     Seen v;
@@ -153,7 +153,7 @@ int take_connection(Slot &s, Listener &l, Part &part, sockaddr_storage *peer, so
   }
   part.taking.store(true, std::memory_order_seq_cst);
   int fd = -1, e = EAGAIN;
-  if (!l.paused.load(std::memory_order_seq_cst)) {
+  if (l.open.load(std::memory_order_seq_cst) && !l.paused.load(std::memory_order_seq_cst)) {
     fd = ::accept4(s.fd.get(), reinterpret_cast<sockaddr *>(peer), len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     e = errno;
   }
@@ -242,7 +242,12 @@ torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept {
 
 namespace {
 
+bool is_draining(const Context &context) noexcept {
+  return context.drain.load(std::memory_order_seq_cst) != Context::Drain::none;
+}
+
 torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
+  if (is_draining(context)) return TORQUE_ERR_STOPPED;
   // Of two that start it at once one goes on.
   if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
   auto &l = listener_of(s);
@@ -253,11 +258,14 @@ torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
   if (l.policy == TORQUE_LISTEN_REUSEPORT && l.address.ss_family == AF_UNIX) l.policy = TORQUE_LISTEN_EXCLUSIVE;
   l.parts = l.policy == TORQUE_LISTEN_SHARED ? 1 : domains;
   l.parent = handle;
-  // All exist before the first takes a connection: its callback may remove the listener.
   torque_err err = TORQUE_ERR_NONE;
   for (uint32_t i = 0; i < l.parts && !err; ++i) err = add_acceptor(context, l, s, i);
   if (!err) err = start_acceptors(context, l);
-  if (!err && context.drain.load(std::memory_order_seq_cst) != Context::Drain::none) err = TORQUE_ERR_STOPPED;
+  if (!err && is_draining(context)) err = TORQUE_ERR_STOPPED;
+  if (!err) {
+    l.open.store(true, std::memory_order_seq_cst);
+    wake_acceptors(l);
+  }
   // Another thread may have ended the listener before it had all its parts.
   if (err || has_ended(s)) end_acceptors(l);
   return err;

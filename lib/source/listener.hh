@@ -70,6 +70,10 @@ struct Listener {
 
   // Any thread; seq_cst, pairs with Part::taking.
   std::atomic<bool> paused{false};
+
+  // Its start has succeeded: no connection is taken before, so that a start that fails has called nobody. seq_cst: the
+  // acceptors are woken afterwards.
+  std::atomic<bool> open{false};
 };
 
 inline Listener &listener_of(Slot &s) noexcept { return *static_cast<Listener *>(ends(s).extra); }

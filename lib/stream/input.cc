@@ -131,7 +131,7 @@ void propagate_end(Hold &h) noexcept {
   if (!h.is(kOpened) || is_held_up(h) || (h.is(kRetell) && s.kept && may_tell(h))) return;
   if (s.kept && is_untold(s) && !h.is(kFull)) {
     tell_kept(h, true);  // less than the low mark, and no more comes
-    if (h.over() || !may_tell(h)) return;
+    if (h.over() || !may_tell(h) || (h.is(kRetell) && s.kept)) return;
     if (s.layers && s.layers->count != count) return propagate_end(h);  // one was put on top
   }
   h.set(kEndTold);

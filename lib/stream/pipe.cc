@@ -191,6 +191,7 @@ void attach_source(Hold &h, Flow &f) noexcept {
   if (!x) return over(h, TORQUE_ERR_RESOURCE);
   f.pipe->ref();
   x->source = &f;
+  forget_seen(h.s, SIZE_MAX);  // what is kept goes without being told
   if (f.plain.load(std::memory_order_relaxed) && is_plain(h)) make_kernel_pipe(f);
   x->blocked = false;
   h.clear(kFull);

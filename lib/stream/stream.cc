@@ -389,7 +389,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
     end_pipes(*s, err);
     end_throttle(context.alloc, *s);
   }
-  const bool quiet = (s->flags & (kQuiet | kOpened)) == kQuiet;
+  const bool quiet = (s->flags & kQuiet) && !(slot.traits.get() & kBegun);
   context.alloc.destroy(s->extras);
   context.alloc.destroy(s);
   ends(slot).extra = nullptr;

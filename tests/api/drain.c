@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "support/cmocka.h"
@@ -198,6 +200,32 @@ static void those_that_open_later_are_told(void **state) {
   assert_ends(h, 0, 0);
 }
 
+static struct torque_layer_type *handshake;
+static void goaway_and_push(torque_source stream, void *arg) {
+  struct party *p = arg;
+  struct house *h = p->more;
+  if (torque_stream_push_layer(stream, handshake)) p->strange++;
+  h->goaways++;
+}
+
+/* One that was told, and then ends while a layer that was put on top shakes hands, is told of its end. */
+static void told_before_a_layer(void **state) {
+  struct fixture *f = *state;
+  struct house *h = house_new(f);
+  handshake = layer_handshake();
+  assert_int_equal(torque_stream_type_set_goaway(h->party->type, goaway_and_push), 0);
+  house_open(h, 2);
+  drain_for(h, FOR_EVER);
+  AWAIT(f, h->goaways == 2);
+  assert_int_equal(h->party->closed, 0);
+  fixture_close(f, h->guest[0]);
+  AWAIT(f, h->party->closed == 1);
+  assert_true(h->party->err > TORQUE_ERR_SYSCALL);
+  fixture_close(f, h->guest[1]);
+  assert_ends(h, 0, 0);
+  torque_layer_type_free(handshake);
+}
+
 static void nothing_new_is_listened_for(void **state) {
   struct fixture *f = *state;
   struct house *h = house_new(f);
@@ -212,6 +240,50 @@ static void nothing_new_is_listened_for(void **state) {
   assert_int_equal(torque_source_start(made), TORQUE_ERR_STOPPED);
   assert_int_equal(torque_listen_add(f->ctx, &a, sizeof a, 0, 0, door_accept, raw, &later), TORQUE_ERR_STOPPED);
   assert_true(later == 77);
+  fixture_close(f, h->guest[0]);
+  assert_ends(h, 0, 0);
+}
+
+struct caller {
+  struct fixture *f;
+  struct sockaddr_un at;
+  socklen_t length;
+  _Atomic int gone;
+};
+
+static void *call_again_and_again(void *arg) {
+  struct caller *c = arg;
+  while (!c->gone && !c->f->quit) {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    char end;
+    if (connect(fd, (const struct sockaddr *)&c->at, c->length) == 0) (void)!read(fd, &end, 1);
+    close(fd);
+  }
+  return NULL;
+}
+
+/* Its arg is the caller's: no connection is given to a listener that is not to start, whenever it comes. */
+static void a_refused_start_accepts_nothing(void **state) {
+  struct fixture *f = *state;
+  struct house *h = house_new(f);
+  struct caller *c = fixture_take(f, sizeof *c);
+  struct door *never = fixture_take(f, sizeof *never);
+  torque_source listener = 77;
+  never->f = c->f = f;
+  c->at.sun_family = AF_UNIX;
+  const int n = snprintf(c->at.sun_path + 1, sizeof c->at.sun_path - 1, "torque drain %d", (int)getpid());
+  c->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+  house_open(h, 1);
+  drain_for(h, FOR_EVER);
+  fixture_thread(f, call_again_and_again, c);
+  for (int i = 0; i < FEWER(20000); i++) {
+    assert_int_equal(torque_listen_add(f->ctx, &c->at, c->length, 0, 0, door_accept, never, &listener), TORQUE_ERR_STOPPED);
+  }
+  c->gone = 1;
+  fixture_join(f);
+  assert_true(listener == 77);
+  fixture_settle(f);
+  assert_int_equal(never->accepted + never->wrong, 0);
   fixture_close(f, h->guest[0]);
   assert_ends(h, 0, 0);
 }
@@ -395,7 +467,9 @@ int main(void) {
       ON_EVERY(a_shorter_limit_counts_a_longer_one_does_not),
       ON_EVERY(at_once),
       ON_EVERY(those_that_open_later_are_told),
+      ON_EVERY(told_before_a_layer),
       ON_EVERY(nothing_new_is_listened_for),
+      ON_EVERY(a_refused_start_accepts_nothing),
       ON_EVERY(sockets_of_the_callers_listen_on),
       ON_EVERY(those_that_come_again_and_again),
       ON_EVERY(stopped_meanwhile),

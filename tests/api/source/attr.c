@@ -298,6 +298,58 @@ static void an_end_beside_a_start_with(void **state) {
   assert_int_equal(r->finals, started);
 }
 
+static void *start_it_too(void *arg) {
+  struct race *r = arg;
+  for (uint32_t i = 1; i <= RACES && !r->f->quit; i++) {
+    STAY_UNTIL(r->turn >= i || r->f->quit);
+    note(r, torque_source_start_with(r->source, r->attr));
+    r->done++;
+  }
+  return NULL;
+}
+
+/* Of two one starts it; the other is told so, and takes nothing away. */
+static void two_starts_at_once(void **state) {
+  struct fixture *f = *state;
+  struct race *r = race_new(f);
+  fixture_thread(f, start_it_too, r);
+  for (uint32_t i = 1; i <= RACES; i++) {
+    torque_source s;
+    assert_int_equal(torque_event_new(f->ctx, 0, nothing, r, &s), 0);
+    r->source = s;
+    r->turn = i;
+    note(r, torque_source_start_with(s, r->attr));
+    STAY_UNTIL(r->done >= i);
+    assert_int_equal(r->refused, i);
+    assert_int_equal(torque_source_alive(s), 1);
+    assert_int_equal(torque_source_remove_wait(s), 0);
+    assert_int_equal(r->finals, i);
+  }
+  race_over(r);
+  assert_int_equal(r->stale, 0);
+}
+
+/* It waits for its connection, and goes on to. */
+static void one_that_waits(void **state) {
+  struct fixture *f = *state;
+  struct party *p = party_new(f, party_take, NULL);
+  struct torque_attr *attr = attr_new();
+  torque_source s;
+  int fd[2];
+  assert_int_equal(torque_stream_await(f->ctx, p->type, p, &s), 0);
+  assert_int_equal(torque_source_start_with(s, attr), TORQUE_ERR_STATE);
+  assert_int_equal(torque_source_start_with(s, NULL), TORQUE_ERR_STATE);
+  fixture_pair(f, fd);
+  assert_int_equal(torque_stream_attach(s, fd[0], 0), 0);
+  fixture_disown(f, fd[0]);
+  say(fd[1], 5);
+  AWAIT(f, p->calls);
+  assert_int_equal(torque_source_remove_wait(s), 0); /* its finalizer would take the party for a probe */
+  assert_int_equal(p->closed, 1);
+  torque_attr_free(attr);
+  party_free(p);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(it_runs_and_ends_once),
@@ -308,6 +360,8 @@ int main(void) {
       ON_EVERY(where_and_with_whom),
       ON_EVERY(streams),
       ON_EVERY(an_end_beside_a_start_with),
+      ON_EVERY(two_starts_at_once),
+      ON_EVERY(one_that_waits),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,9 @@ static void attached(void **state) {
   fixture_pair(f, fd);
   fixture_pair(f, other);
   assert_int_equal(torque_stream_attach(s, -1, 0), TORQUE_ERR_INVAL);
+  int32_t none = 77;
+  assert_int_equal(torque_stream_fd(s, &none), TORQUE_ERR_STATE);
+  assert_int_equal(none, 77);
   fixture_disown(f, fd[0]);
   assert_int_equal(torque_stream_attach(s, fd[0], 0), 0);
   assert_int_equal(torque_stream_attach(s, other[0], 0), TORQUE_ERR_STATE);

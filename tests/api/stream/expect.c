@@ -283,6 +283,96 @@ static void a_long_line(void **state) {
   finish(p, 0);
 }
 
+/* What was searched before a pipe took it says nothing of what comes when the pipe has ended. */
+static void behind_a_pipe(void **state) {
+  struct fixture *f = *state;
+  struct reader *r;
+  struct party *p = reading(f, take_lines, open_lines, &r), *other = party_new(f, party_take, NULL);
+  r->most = 64;
+  int fd[2], sink[2];
+  char bytes[40];
+  fixture_pair(f, fd);
+  fixture_pair(f, sink);
+  const torque_source line = party_add(p, fd[1]), to = party_add(other, sink[1]);
+  put_all(f, fd[0], "a line that has no end so far, but a pipe", 40);
+  AWAIT(f, p->opened);
+  fixture_settle(f);
+  assert_int_equal(torque_stream_pipe(line, to, TORQUE_PIPE_KEEP_OPEN, NULL, NULL), 0);
+  for (size_t got = 0; got < sizeof bytes;) {
+    ssize_t n = -1;
+    AWAIT(f, (n = recv(sink[0], bytes, sizeof bytes - got, MSG_DONTWAIT)) > 0);
+    got += (size_t)n;
+  }
+  assert_int_equal(torque_stream_unpipe(line), 0);
+  fixture_settle(f);
+  put_all(f, fd[0], "ab\r\ncd", 6);
+  AWAIT(f, r->records == 1);
+  assert_string_equal(r->line, "ab\r\n");
+  assert_int_equal(p->calls, 1);
+  fixture_close(f, fd[0]);
+  AWAIT(f, p->ended);
+  assert_int_equal(p->calls, 2);
+  assert_string_equal(r->line, "cd");
+  assert_int_equal(torque_source_remove_wait(line), 0);
+  assert_int_equal(torque_source_remove_wait(to), 0);
+  finish(p, 0);
+  party_free(other);
+}
+
+/* ---- The last bytes, looked at and told once more ---- */
+
+struct last {
+  struct torque_stream_type *then; /* its next type; null: it expects anything */
+  size_t takes;
+  _Atomic size_t told[4];
+};
+
+static void open_last(torque_source stream, void *arg) {
+  opened(arg, stream);
+  if (torque_stream_expect(stream, 10)) ((struct party *)arg)->strange++;
+}
+
+static size_t look_and_take(torque_source stream, const void *data, size_t length, void *arg) {
+  struct party *p = arg;
+  struct last *l = p->more;
+  (void)data;
+  if (p->calls < 4) l->told[p->calls] = length;
+  if (p->calls++) return length;
+  if (l->then ? torque_stream_set_type(stream, l->then) : torque_stream_expect(stream, 0)) p->strange++;
+  return l->takes;
+}
+
+/* The peer has ended, and less is there than was expected: what data leaves is told as it says then, before the end. */
+static void the_last_as_it_says(void **state) {
+  struct fixture *f = *state;
+  for (int k = 0; k < 6; k++) {
+    struct last *l = fixture_take(f, sizeof *l);
+    struct party *p = party_new(f, look_and_take, party_end), *next = party_new(f, look_and_take, party_end);
+    p->more = l;
+    l->takes = (size_t)(k % 3);
+    if (k < 3) {
+      assert_int_equal(torque_stream_type_set_open(p->type, open_last), 0);
+    } else {
+      assert_int_equal(torque_stream_type_set_input(p->type, 10, 1000), 0);
+      l->then = next->type;
+    }
+    int fd[2];
+    fixture_pair(f, fd);
+    const torque_source s = party_add(p, fd[1]);
+    put_all(f, fd[0], "0123", 4);
+    fixture_settle(f);
+    assert_int_equal(p->calls, 0);
+    fixture_close(f, fd[0]);
+    AWAIT(f, p->ended);
+    assert_int_equal(p->calls, 2);
+    assert_int_equal(l->told[0], 4);
+    assert_int_equal(l->told[1], 4 - l->takes);
+    assert_int_equal(torque_source_remove_wait(s), 0);
+    finish(p, 0);
+    party_free(next);
+  }
+}
+
 static void arguments(torque_source stream, void *arg) {
   struct party *p = arg;
   char long_one[33] = "";
@@ -470,6 +560,7 @@ static void again_and_paused(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(exactly), ON_EVERY(records), ON_EVERY(records_through_a_layer), ON_EVERY(lines), ON_EVERY(a_long_line),
+      ON_EVERY(behind_a_pipe), ON_EVERY(the_last_as_it_says),
       ON_EVERY(as_at_first), ON_EVERY(partial), ON_EVERY(others_have_their_turn), ON_EVERY(again),
       ON(driven, again_in_the_next_round), ON_EVERY(again_before_a_reset), ON_EVERY(again_and_paused),
   };
