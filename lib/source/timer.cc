@@ -9,6 +9,14 @@ namespace torque {
 
 namespace {
 
+// Before the lock is taken: a locked instruction holds back the loads behind it until all stores before it are done, among
+// a million timers those of the last call, so that the two cache misses would follow each other (165 ns for 105).
+inline Cold &fetch_cold(Slot *first, uint32_t index) noexcept {
+  Cold *k = &colds_of(first)[index & (kChunkSlots - 1)];
+  __builtin_prefetch(k, 1);
+  return *k;
+}
+
 // Any timer, once the short path has declined; says what is wrong with a handle that is none.
 torque_err set_any(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept {
   Seen v;
@@ -32,14 +40,14 @@ torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t f
   const uint32_t index = index_of(handle);
   Slot *first = first_slot_of(index);
   if (!first || period || generation_of(handle) == 0) return set_any(handle, when, period, flags);
+  Cold &k = fetch_cold(first, index);
   Domain &d = *owner_of(index);
   if (const torque_err err = d.context.usable()) return err;
   const uint64_t at = flags & TORQUE_TIMER_ABSOLUTE ? when : add_ns(monotonic_ns(), when);
   torque_err err;
   bool wake;
   tsan::gives(first + (index & (kChunkSlots - 1)));
-  if (!d.timers.set_plain(colds_of(first)[index & (kChunkSlots - 1)], index, generation_of(handle), at,
-                          flags & TORQUE_TIMER_REMOVE, &err, &wake)) {
+  if (!d.timers.set_plain(k, index, generation_of(handle), at, flags & TORQUE_TIMER_REMOVE, &err, &wake)) {
     return set_any(handle, when, period, flags);
   }
   if (wake) d.poke();
@@ -50,9 +58,8 @@ torque_err cancel_timer(uint64_t handle) noexcept {
   const uint32_t index = index_of(handle);
   Slot *first = first_slot_of(index);
   if (!first || generation_of(handle) == 0) return TORQUE_ERR_STALE;
-  if (owner_of(index)->timers.cancel_plain(colds_of(first)[index & (kChunkSlots - 1)], generation_of(handle))) {
-    return TORQUE_ERR_NONE;
-  }
+  Cold &k = fetch_cold(first, index);
+  if (owner_of(index)->timers.cancel_plain(k, generation_of(handle))) return TORQUE_ERR_NONE;
   Seen v;
   if (!look(handle, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
