@@ -124,31 +124,34 @@ torque_err put_attr(const Seen &v, const torque_attr &attr) noexcept {
 }
 
 torque_err start_timer(const Seen &v, uint64_t handle, const TimerStart *timer) noexcept {
-  if (timer) return set_timer(handle, timer->when, timer->period, timer->flags);
-  return v.domain->context.usable();  // torque_timer_set() starts it
+  if (!timer) return TORQUE_ERR_NONE;  // torque_timer_set() starts it
+  end_setup(*v.slot, generation_of(handle));  // which that would wait for
+  return set_timer(handle, timer->when, timer->period, timer->flags);
 }
 
 }  // namespace
 
-// The hold keeps whoever ends the source meanwhile from finishing it: so whether its finalizer runs is decided here, before
-// it is let go.
+// Whoever ends the source meanwhile does not finish it before this returns: so whether its finalizer runs is decided here.
 torque_err torque::start_with(torque_source source, const torque_attr &attr, const TimerStart *timer) noexcept {
-  Seen v;
-  if (!hold(source, &v)) return TORQUE_ERR_STALE;
-  Slot &s = *v.slot;
-  const bool awaits = v.kind == Kind::stream && s.fd.get() < 0;  // others start it
-  if (word::state(v.word) != word::NEW || awaits) {
-    let_go(s);
-    return TORQUE_ERR_STATE;
+  torque_err err;
+  {
+    Seen v;
+    if (!look(source, &v)) return TORQUE_ERR_STALE;
+    if (word::state(v.word) != word::NEW) return TORQUE_ERR_STATE;
+    err = v.domain->context.usable();
+    if (!err && v.kind != Kind::timer) err = v.domain->context.ensure_started();
   }
-  torque_err err = put_attr(v, attr);
-  if (!err) err = v.kind == Kind::timer ? start_timer(v, source, timer) : start_source(source);
-  const bool by_another = err == TORQUE_ERR_STATE && !has_ended(s);  // it has been started meanwhile
-  if (err && !by_another) {
+  Setup setup(source);
+  if (setup.err) return setup.err;
+  Slot &s = setup.slot();
+  const Seen &v = setup.seen;
+  if (v.kind == Kind::stream && s.fd.get() < 0) return TORQUE_ERR_STATE;  // others start it
+  if (!err) err = put_attr(v, attr);
+  if (!err) err = v.kind == Kind::timer ? start_timer(v, source, timer) : start_new(v.domain->context, v, source);
+  if (err) {
     retire(source, TORQUE_END_REMOVED);
     ends(s).final = nullptr;
   }
-  let_go(s);
   return err;
 }
 

@@ -266,6 +266,39 @@ bool SlotPool::clean(Chunk &c) noexcept {
   return true;
 }
 
+namespace {
+
+bool is_lost(const Slot &s, bool (*finishes_here)(uint64_t)) noexcept {
+  const uint64_t w = s.word.load(std::memory_order_relaxed);
+  const uint32_t g = word::generation(w);
+  if (word::state(w) == word::FREE) return !word::used_up(g);
+  return word::state(w) == word::RETIRED && word::running(w) == 0 && !finishes_here(handle_of(g, s.index));
+}
+
+}  // namespace
+
+void SlotPool::forget_lost(bool (*finishes_here)(uint64_t handle)) noexcept {
+  for (Chunk *c = first(); c; c = c->all_next) {
+    Slot *lost[kChunkSlots];
+    uint32_t n = 0;
+    {
+      Lock lock(lock_);
+      bool listed[kChunkSlots] = {};
+      for (uint32_t i = c->free_head; i != kNoSlot; i = c->slots[i].next) listed[i] = true;
+      for (uint32_t i = 0; i < c->fresh; ++i) {
+        if (!listed[i] && is_lost(c->slots[i], finishes_here)) lost[n++] = &c->slots[i];
+      }
+    }
+    while (n) {
+      Slot &s = *lost[--n];
+      if (word::state(s.word.load(std::memory_order_relaxed)) == word::RETIRED) {
+        s.word.store(word::make(word::kGenerationLast + 1, word::FREE), std::memory_order_release);
+      }
+      give(s);
+    }
+  }
+}
+
 Chunk *SlotPool::first() noexcept {
   Lock lock(lock_);
   return all_;

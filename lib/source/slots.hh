@@ -101,6 +101,10 @@ class SlotPool {
   // Back. Requires: its word is FREE with a generation that no handle has, and the wheel has forgotten it.
   void give(Slot &s) noexcept;
 
+  // In a forked child: nobody comes to end what threads of the parent were ending. Slots that they were giving back are
+  // given back; of a source that one was taking apart the slot is used no more. finishes_here(handle): this thread does.
+  void forget_lost(bool (*finishes_here)(uint64_t handle)) noexcept;
+
   // All chunks out of the directory. Requires: nothing is live, and nothing is taken from here on.
   void withdraw() noexcept;
 

@@ -453,6 +453,7 @@ torque_err retire_unless_waited_for(uint64_t handle, uint32_t why) noexcept {
 }  // namespace
 
 bool finishing_in(const Context &context) noexcept { return Finishing::any_of(context); }
+bool finishing_here(uint64_t handle) noexcept { return Finishing::any(handle); }
 
 torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
   if (generation_of(handle) == 0) return TORQUE_ERR_STALE;

@@ -72,6 +72,7 @@ void drop(Slot &s) noexcept;
 void let_go(Slot &s) noexcept;
 // Whether this thread is in a finalizer of a source of that context.
 bool finishing_in(const Context &context) noexcept;
+bool finishing_here(uint64_t handle) noexcept;  // a callback of its end, on this thread
 // One more holder of a source, so that what it owns stays until drop() or let_go(). False: it has ended.
 bool hold(uint64_t handle, Seen *ret) noexcept;
 // The same for a source that cannot end meanwhile (a listener's parts).

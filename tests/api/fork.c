@@ -498,6 +498,61 @@ static void what_threads_of_the_parent_held_does_not_keep_a_child(void **state) 
   fixture_join(f);
 }
 
+/* One is in a finalizer. In the child nobody comes to end that. */
+static _Atomic int in_final, go_on;
+static void stay_in_final(torque_source source, int32_t reason, void *arg) {
+  (void)source, (void)reason, (void)arg;
+  in_final++;
+  STAY_UNTIL(go_on);
+}
+
+static void *remove_it(void *arg) {
+  (void)!torque_source_remove(*(torque_source *)arg);
+  return NULL;
+}
+
+static void what_threads_of_the_parent_end_does_not_keep_a_child(void **state) {
+  struct fixture *f = *state;
+  begin(f);
+  in_final = go_on = 0;
+  for (int i = 0; i < 3; i++) {
+    torque_source *source = fixture_take(f, sizeof *source);
+    assert_int_equal(torque_event_new(s.ctx, 0, on_event, NULL, source), 0);
+    assert_int_equal(torque_source_set_finalizer(*source, stay_in_final), 0);
+    assert_int_equal(torque_source_start(*source), 0);
+    fixture_thread(f, remove_it, source);
+  }
+  AWAIT(f, in_final == 3);
+  if (!SANITIZED) { /* as above */
+    for (int i = 0; i < 3; i++) assert_int_equal(child_run(end_in_child, NULL), 0);
+  }
+  go_on = 1;
+  fixture_join(f);
+}
+
+/* They make sources and end them all the time: whatever they are at when the process is copied. */
+static void *make_and_end(void *arg) {
+  struct fixture *f = arg;
+  torque_source source;
+  while (!f->quit) {
+    if (torque_event_add(f->ctx, 0, on_event, NULL, &source) || torque_source_remove(source)) atomic_store(&s.status, 1);
+  }
+  return NULL;
+}
+
+static void what_threads_of_the_parent_made_does_not_keep_a_child(void **state) {
+  struct fixture *f = *state;
+  begin(f);
+  for (int i = 0; i < 3; i++) fixture_thread(f, make_and_end, f);
+  for (int i = 0; i < FEWER(300); i++) {
+    if (SANITIZED) break; /* as above */
+    assert_int_equal(child_run(end_in_child, NULL), 0);
+  }
+  atomic_store(&f->quit, 1);
+  fixture_join(f);
+  assert_int_equal(s.status, 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(children_of_callbacks_get_the_mask_of_the_process),
@@ -512,6 +567,8 @@ int main(void) {
       ON_EVERY(fork_while_many_threads_use_it),
       ON_THREADED(the_first_in_a_child_may_be_several),
       ON(driven, what_threads_of_the_parent_held_does_not_keep_a_child),
+      ON(driven, what_threads_of_the_parent_end_does_not_keep_a_child),
+      ON(driven, what_threads_of_the_parent_made_does_not_keep_a_child),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
