@@ -300,8 +300,8 @@ TORQUE_API torque_err torque_stream_layer(torque_source stream, const struct tor
 
 /* In close, with an error: where it came from. *ret_level: TORQUE_LEVEL_DESCRIPTOR, or the layer that answered it; if the
  * connect limit ran out, the one that was not ready. *ret_name (may be null): the layer's name, "descriptor" for that;
- * until close returns. Errors: STATE not in close of this stream; INVAL it did not end by an error of these: 0, ECANCELED
- * by torque_stream_abort(), STOPPED, what torque_stream_fail() was given. */
+ * until close returns. Errors: STATE not in close of this stream; INVAL it did not end by an error: 0, ECANCELED by
+ * torque_stream_abort(), STOPPED. What torque_stream_fail() was given is the descriptor's. */
 TORQUE_API torque_err torque_stream_failed_layer(torque_source stream, int32_t *ret_level, const char **ret_name);
 
 /* The descriptor; not to be read, written or closed. */

@@ -110,9 +110,11 @@ torque_err throttle(const Alloc &alloc, Stream &s, int which, Rate *rate) noexce
   if (!t) t = make_throttle(alloc, s);
   if (!t) return TORQUE_ERR_RESOURCE;
   if (t->rate[which] == rate) return TORQUE_ERR_NONE;
-  for (int i = 0; i < 2; ++i) give_up_turns(*t, i);
   leave(*t, which);
   if (rate) join(*t, which, *rate, handle_of(*s.slot));
+  for (int i = 0; i < 2; ++i) {
+    if (!counts(*t, i)) give_up_turns(*t, i);  // in the other it keeps its turn
+  }
   if (!(s.flags & kTimed)) {
     const uint64_t now = monotonic_ns();
     s.last_in = now;

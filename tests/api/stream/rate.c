@@ -110,6 +110,27 @@ static void output(void **state) {
   finish(p, s, &l);
 }
 
+/* Another rate of its own, again and again, takes away nothing of what it has waited for in its type's. */
+static void own_set_often(void **state) {
+  struct fixture *f = *state;
+  enum { SLOW = 160000, LENGTH = 30000 }; /* a portion takes 62 ms */
+  struct party *p = party_new(f, party_take, party_end);
+  struct limit l = limit_new(OUT, SLOW, BURST);
+  struct torque_rate *own[2] = {NULL, NULL};
+  int fd[2];
+  assert_int_equal(torque_stream_type_set_rate(p->type, l.rate), 0);
+  for (int i = 0; i < 2; i++) assert_int_equal(torque_rate_new(&own[i]), 0);
+  fixture_tcp(f, fd);
+  struct taker t = {.fd = fd[0]};
+  const torque_source s = make(p, fd[1], own[0]);
+  write_pattern(f, s, LENGTH);
+  assert_int_equal(torque_source_start(s), 0);
+  uint32_t n = 0;
+  AWAIT(f, torque_stream_set_rate(s, n % 3 == 2 ? NULL : own[n % 3]) == 0 && ++n && took_all(&t, &l, LENGTH));
+  finish(p, s, &l);
+  for (int i = 0; i < 2; i++) torque_rate_free(own[i]);
+}
+
 static void input(void **state) {
   struct fixture *f = *state;
   struct party *p = party_new(f, party_take, party_end);
@@ -737,7 +758,7 @@ static void stopped(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      ON_EVERY(output),     ON_EVERY(input),     ON_EVERY(ends_after_input), ON_EVERY(group),
+      ON_EVERY(output),     ON_EVERY(own_set_often), ON_EVERY(input),     ON_EVERY(ends_after_input), ON_EVERY(group),
       ON(driven, turns),    ON_EVERY(own_and_group), ON_EVERY(members_go),   ON_EVERY(changed),
       ON_EVERY(set_again),  ON_EVERY(another_type),  ON_EVERY(paused),       ON_EVERY(closed),
       ON_EVERY(limits),     ON_EVERY(limits_of_input), ON_EVERY(all_kinds),  ON_EVERY(layers),
