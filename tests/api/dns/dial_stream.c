@@ -323,6 +323,57 @@ static void many(void **state) {
   finish(&c);
 }
 
+/* As of any stream, its type says on which strand and in which domain it runs. */
+static void in_the_types_place(void **state) {
+  struct fixture *f = *state;
+  for (int32_t place = 0; place < 2; place++) {
+    struct scene c;
+    uint32_t domain = 99;
+    begin(&c, f, 0);
+    assert_int_equal(torque_stream_type_set_placement(c.p->type, place), 0);
+    const torque_source s = dial(&c, "good", 0);
+    AWAIT(f, c.p->opened == 1);
+    assert_int_equal(torque_source_domain(s, &domain), 0);
+    assert_int_equal(domain, place);
+    assert_int_equal(torque_source_remove_wait(s), 0);
+    finish(&c);
+  }
+}
+
+struct turnstile {
+  struct fixture *f;
+  _Atomic int in, open;
+};
+
+static void hold_the_strand(void *arg) {
+  struct turnstile *t = arg;
+  atomic_store(&t->in, 1);
+  STAY_UNTIL(atomic_load(&t->open) || atomic_load(&t->f->quit));
+}
+
+static void on_the_types_strand(void **state) {
+  struct fixture *f = *state;
+  struct turnstile *t = fixture_take(f, sizeof *t);
+  struct torque_strand *strand;
+  struct scene c;
+  t->f = f;
+  begin(&c, f, 0);
+  assert_int_equal(torque_strand_new(f->ctx, &strand), 0);
+  assert_int_equal(torque_stream_type_set_strand(c.p->type, strand), 0);
+  assert_int_equal(torque_strand_post(strand, hold_the_strand, t), 0);
+  AWAIT(f, atomic_load(&t->in));
+  (void)dial(&c, "good", 0);
+  const int fd = guest(&c); /* it has connected, and cannot be told so while the strand is held */
+  fixture_settle(f);
+  assert_int_equal(c.p->opened, 0);
+  atomic_store(&t->open, 1);
+  AWAIT(f, c.p->opened == 1);
+  fixture_close(f, fd);
+  AWAIT(f, c.p->closed == 1);
+  torque_strand_free(strand);
+  finish(&c);
+}
+
 static void arguments(void **state) {
   struct fixture *f = *state;
   struct scene c;
@@ -348,7 +399,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
       ON_EVERY(opens),      ON_EVERY(fails),        ON_EVERY(handshakes),        ON_EVERY(one_limit),
       ON_EVERY(called_off), ON_EVERY(closed_early), ON_EVERY(the_context_stops), ON_EVERY(many),
-      ON(driven, arguments), ON(live, limit_of_the_type),
+      ON(driven, arguments), ON(live, limit_of_the_type), ON(synthetic, in_the_types_place), ON(synthetic, on_the_types_strand),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
