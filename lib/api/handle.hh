@@ -160,12 +160,14 @@ inline torque_err check(torque_ctx *ctx) noexcept {
 // Starts a source of any kind that needs it.
 torque_err start_source(uint64_t handle) noexcept;
 // For settings that are made between new and start, and the start: the source is held, and this thread's to set up, if err is 0.
-// Errors: STALE; STATE it has started.
+// Errors: STALE; STATE it has started; FORKED.
 class Setup {
  public:
   explicit Setup(uint64_t handle) noexcept {
     if (!hold(handle, &seen)) return;
-    err = begin_setup(*seen.slot, generation_of(handle));
+    Context &context = seen.domain->context;
+    err = context.foreign() ? context.usable() : TORQUE_ERR_NONE;  // in a forked child a thread that is not there may be at it
+    if (!err) err = begin_setup(*seen.slot, generation_of(handle));
     if (err) let_go(*seen.slot);
   }
   ~Setup() {

@@ -107,7 +107,7 @@ void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
     if (*err || !look(handle, &v)) return;
     if (v.kind == Kind::stream) revive_stream(*v.slot);
     if (v.kind == Kind::listener) revive_listener(*v.slot);
-    if (word::state(v.word) == word::NEW) return end_setup(*v.slot, generation_of(handle));  // by a thread of the parent
+    if (word::state(v.word) == word::NEW) return;
     if (v.kind == Kind::datagram) *err = reattach_port(*v.slot, handle);
     else if (v.kind == Kind::network) *err = reattach_network(*v.slot, handle);
     else if (watches_descriptor(v.kind)) *err = reattach_fd(*v.slot, handle);

@@ -52,6 +52,7 @@ torque_err Context::usable_after_fork() noexcept {
 
 torque_err Context::reinit() noexcept {
   for (uint32_t i = 0; i < domain_count_; ++i) domains_[i]->slots.forget_lost(finishing_here);
+  each_source([](uint64_t s) { end_setup(*find_slot(index_of(s)), generation_of(s)); });  // a thread of the parent did
   for (uint32_t i = 0; i < domain_count_; ++i) {
     if (const torque_err err = domains_[i]->reopen()) return err;
   }

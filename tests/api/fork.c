@@ -553,6 +553,40 @@ static void what_threads_of_the_parent_made_does_not_keep_a_child(void **state) 
   assert_int_equal(s.status, 0);
 }
 
+/* They set up one that has not started: whoever does so in the child does not wait for them. */
+static torque_source not_started;
+static void *place_it(void *arg) {
+  struct fixture *f = arg;
+  while (!f->quit) (void)torque_source_set_placement(not_started, 0);
+  return NULL;
+}
+
+static int set_up_in_child(void *arg) {
+  (void)arg;
+  const torque_err expected = s.driven ? TORQUE_ERR_FORKED : 0;
+  CHECK(torque_source_set_finalizer(not_started, on_final) == expected);
+  CHECK(torque_source_set_placement(not_started, 0) == expected);
+  if (s.driven) CHECK(torque_reinit(s.ctx) == 0);
+  CHECK(torque_source_set_finalizer(not_started, on_final) == 0);
+  CHECK(torque_source_start(not_started) == 0);
+  CHECK(torque_stop(s.ctx) == 0);
+  return 0;
+}
+
+static void what_threads_of_the_parent_set_up_does_not_keep_a_child(void **state) {
+  struct fixture *f = *state;
+  begin(f);
+  assert_int_equal(torque_event_new(s.ctx, 0, on_event, NULL, &not_started), 0);
+  for (int i = 0; i < 2; i++) fixture_thread(f, place_it, f);
+  for (int i = 0; i < FEWER(100); i++) {
+    if (SANITIZED) break; /* as above */
+    assert_int_equal(child_run(set_up_in_child, NULL), 0);
+  }
+  atomic_store(&f->quit, 1);
+  fixture_join(f);
+  assert_int_equal(torque_source_remove(not_started), 0);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(children_of_callbacks_get_the_mask_of_the_process),
@@ -569,6 +603,7 @@ int main(void) {
       ON(driven, what_threads_of_the_parent_held_does_not_keep_a_child),
       ON(driven, what_threads_of_the_parent_end_does_not_keep_a_child),
       ON(driven, what_threads_of_the_parent_made_does_not_keep_a_child),
+      ON_EVERY(what_threads_of_the_parent_set_up_does_not_keep_a_child),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
