@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A listener's acceptors, its pause, and its maximum of connections. Mirrors lib/source/listener.cc: take_connection,
- * enter, leave, wake_starved, set_most_guests, pause_listener, resume_listener.
+ * enter, leave, wake_starved, set_most_guests, pause_listener, resume_listener, start_held.
  *
  * Connections wait in one socket that both acceptors share; the kernel tells an edge for each that comes, to one of them.
  * An event that comes while an acceptor's callback runs has it called once more (the source's word). A callback goes on
@@ -15,6 +15,7 @@
 byte waiting, to_come = CONNECTIONS;
 bool event[PARTS];               /* the acceptor is to be called (once more) */
 bool taking[PARTS], starved[PARTS], paused;
+bool open;                       /* all acceptors have started, before which none takes anything */
 byte number, most = 1;           /* Guests::word: read and changed together. most 0: any number */
 byte live;                       /* connections that the program has */
 bool answered;                   /* the pause was answered, and nobody has resumed since */
@@ -68,9 +69,9 @@ end:
             taking[me] = true;
 #endif
             if
-            :: !paused ->
+            :: open && !paused ->
                 atomic { if :: waiting > 0 -> waiting--; live++; found = true; assert(!answered) :: else fi }
-            :: paused
+            :: !open || paused
             fi;
             taking[me] = false;
             if
@@ -106,6 +107,15 @@ end:
 
 active proctype Program()
 {
+    open = true;
+#ifndef BUG_OPENS_IN_SILENCE
+    event[0] = true;
+    event[1] = true;
+#endif
+    if
+    :: goto raise                /* it is never paused */
+    :: true
+    fi;
     paused = true;
     !taking[0];                  /* waits */
     !taking[1];
@@ -116,6 +126,7 @@ active proctype Program()
     event[0] = true;
     event[1] = true;
 #endif
+raise:
     if
     :: most = 2;
 #ifndef BUG_RAISES_IN_SILENCE
