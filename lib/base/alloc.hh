@@ -12,6 +12,9 @@
 
 namespace torque {
 
+// What different threads write lies this far apart, so that none takes the other's cache line away.
+constexpr size_t kLine = 64;
+
 // Thread: any, as the hooks promise. The hooks must outlive every context that was made with them.
 struct Alloc {
   using Take = void *(*)(size_t size, size_t align, void *arg);

@@ -14,7 +14,6 @@ namespace {
 constexpr size_t kKeptBytes = 262144;  // of each size, and two pieces at least
 constexpr uint32_t kColours = 8;       // half a page
 constexpr size_t kScratchMax = 1048576;
-constexpr size_t kLine = 64;
 constexpr uint8_t kNoClass = kPieceClasses;
 
 constinit std::atomic<uint32_t> next_colour{0};

@@ -159,9 +159,11 @@ class Context {
   Mutex reinit_lock_;  // first of all: several threads of a child may come at once. Nobody holds it while forking
   std::atomic<uint32_t> born_in_;
   bool revived_ = false;  // in reinit(), under its caller's lock or by the only thread
-  Fewest fewest_;
   Domain **domains_ = nullptr;
   uint32_t domain_count_ = 0;
+  alignas(kLine) Fewest fewest_;  // written where sources come and go
+
+  friend struct Layout;  // tests/unit/source/layout_test.cc
 };
 
 }  // namespace torque

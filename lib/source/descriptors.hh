@@ -58,14 +58,14 @@ class Descriptors {
     return owner ? *owner : 0;
   }
 
-  Mutex &lock_of(int fd) noexcept { return locks_[static_cast<uint32_t>(fd) % kLocks]; }
+  Mutex &lock_of(int fd) noexcept { return locks_[static_cast<uint32_t>(fd) % kLocks].mutex; }
   static constexpr uint32_t kLocks = 32;
   // While no number may change hands.
   void lock_all() noexcept NO_THREAD_SAFETY_ANALYSIS {
-    for (Mutex &m : locks_) m.lock();
+    for (Own &own : locks_) own.mutex.lock();
   }
   void unlock_all() noexcept NO_THREAD_SAFETY_ANALYSIS {
-    for (Mutex &m : locks_) m.unlock();
+    for (Own &own : locks_) own.mutex.unlock();
   }
 
  private:
@@ -81,8 +81,13 @@ class Descriptors {
   template <class T>
   T *grow(std::atomic<T *> &place) noexcept;
 
+  // A line of its own: threads of all domains add and remove descriptors.
+  struct alignas(kLine) Own {
+    Mutex mutex;
+  };
+
   const Alloc &alloc_;
-  Mutex locks_[kLocks];
+  Own locks_[kLocks];
   std::atomic<Leaf *> low_{nullptr};  // numbers below 1024
   std::atomic<std::atomic<Branch *> *> root_{nullptr};
 };

@@ -28,14 +28,20 @@ class Domain {
   torque_err open() noexcept;
   torque_err reopen() noexcept;  // after a fork: new kernel objects, empty
 
-  // Constant after open().
+  // Constant after open(). Each round reads it: what is written lies on other lines.
   Context &context;
   const uint32_t index;
   const uint32_t workers;
   Queue &queue() noexcept { return *queue_; }
 
+ private:
+  const Alloc &alloc_;
+  Queue *queue_ = nullptr;
+
+ public:
+  // Written where sources come and go, from any domain.
   // Sources that are served here, for placing new ones. Relaxed: a hint.
-  std::atomic<int64_t> load{0};
+  alignas(kLine) std::atomic<int64_t> load{0};
   uint64_t sources() const noexcept {
     const int64_t n = load.load(std::memory_order_relaxed);
     return n < 0 ? 0 : static_cast<uint64_t>(n);
@@ -45,7 +51,7 @@ class Domain {
   std::atomic<uint64_t> streams_begun{0};
   std::atomic<uint64_t> streams_over{0};
 
-  SlotPool slots;
+  alignas(kLine) SlotPool slots;
   Timers timers;
   Horizon horizon;
   Postponed postponed;
@@ -82,11 +88,10 @@ class Domain {
  private:
   // Any thread, seq_cst on both sides of poke() and fall_asleep(). A driven context that nobody runs counts as asleep:
   // its descriptor must become readable.
-  std::atomic<uint32_t> sleepers_;
+  alignas(kLine) std::atomic<uint32_t> sleepers_;
   std::atomic<bool> poked_{false};  // a wake-up is on its way into the queue, or in it
 
-  const Alloc &alloc_;
-  Queue *queue_ = nullptr;
+  friend struct Layout;  // tests/unit/source/layout_test.cc
 };
 
 }  // namespace torque

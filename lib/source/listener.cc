@@ -342,7 +342,7 @@ bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
       more = e == EINTR || (!lacking && e != EAGAIN && e != EBADF && e != EINVAL && e != ENOTSOCK && e != EOPNOTSUPP);
       continue;
     }
-    l.rest.store(kRestMin, std::memory_order_relaxed);
+    if (l.rest.load(std::memory_order_relaxed) != kRestMin) l.rest.store(kRestMin, std::memory_order_relaxed);
     t.counters.add(Counter::accepted);
     const bool outer_spread = std::exchange(t.spread, l.policy == TORQUE_LISTEN_SHARED);
     l.fn(l.parent, fd, &peer, len, l.own ? l.own : l.slot.arg.look());

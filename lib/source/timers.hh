@@ -110,7 +110,8 @@ class Timers {
     return wall_due_.load(std::memory_order_relaxed) || wall_unset_.load(std::memory_order_relaxed);
   }
 
-  const bool by_descriptor_;  // constant
+  // Each round of the domain's workers reads this line; who sets a timer writes it only for one that is the earliest.
+  alignas(kLine) const bool by_descriptor_;  // constant
 
   // Written under lock_, read by anyone: not later than the earliest monotonic deadline; number of wall timers.
   std::atomic<uint64_t> hint_{kNever};
@@ -127,7 +128,7 @@ class Timers {
     uint64_t n;
   };
 
-  Mutex lock_;
+  alignas(kLine) Mutex lock_;
   Vec<Many> many_ GUARDED_BY(lock_);  // numbers of expirations that do not fit into the slots
   Wheel1 monotonic_ GUARDED_BY(lock_);
   Wheel1 wall_ GUARDED_BY(lock_);
@@ -136,6 +137,8 @@ class Timers {
   uint64_t programmed_ GUARDED_BY(lock_) = kNever;       // what timer_ was told
   uint64_t wall_programmed_ GUARDED_BY(lock_) = kNever;  // what wall_timer_ was told
   bool claimed_ GUARDED_BY(lock_) = false;
+
+  friend struct Layout;  // tests/unit/source/layout_test.cc
 };
 
 }  // namespace torque
