@@ -122,7 +122,7 @@ void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept {
 
 namespace {
 
-// In a queue that was made anew. Requires: the number's lock, and that the source owns the number.
+// In a queue that was rebuilt. Requires: the number's lock, and that the source owns the number.
 torque_err register_again(Slot &s, uint64_t handle) noexcept {
   const uint16_t traits = s.traits.get();
   if (traits & kAlwaysReady) return TORQUE_ERR_NONE;
@@ -138,10 +138,12 @@ torque_err reattach_fd(Slot &s, uint64_t handle) noexcept {
   return entry.owner() == handle ? register_again(s, handle) : TORQUE_ERR_NONE;
 }
 
-// A descriptor that was closed while a duplicate lives stays registered, and nobody can name it any more to the kernel.
-// Edges of it are dropped as stale, one at a time; a level would be told for ever. So the queue is made anew, while no
-// number can change hands.
-torque_err exorcise(Context &context) noexcept {
+namespace {
+
+// An orphaned registration: a descriptor that was closed while a duplicate lives stays registered, and nobody can name it
+// to the kernel any more. Edges of it are dropped as stale, one at a time; a level would be reported for ever. So the queue
+// is rebuilt, while no number can change hands.
+torque_err try_to_rebuild_queue(Context &context) noexcept {
   Domain &d = context.domain(0);
   Descriptors &table = context.descriptors;
   if (const torque_err err = context.watches.prepare_to_start_over()) return err;
@@ -162,6 +164,13 @@ torque_err exorcise(Context &context) noexcept {
   return err;
 }
 
+}  // namespace
+
+void rebuild_queue(Context &context) noexcept {
+  if (!try_to_rebuild_queue(context)) return;
+  context.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be rebuilt");
+}
+
 namespace {
 
 constexpr uint32_t kLevelCalls = 256;  // of one source between two looks whether its number is still its file
@@ -179,9 +188,9 @@ void look_at_level(Turn &t, Slot &s, uint64_t handle) noexcept {
     const torque_err err = s.domain.get()->queue().rearm(s.fd.get(), handle, interest, Trigger::level);
     t.counters.add(Counter::controls);
     if (err != TORQUE_ERR_SYSCALL + ENOENT && err != TORQUE_ERR_SYSCALL + EBADF) return;
-    entry.set_owner(0);  // so that the queue is made anew without it
+    entry.set_owner(0);  // so that the queue is rebuilt without it
   }
-  if (exorcise(t.context)) t.context.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be made anew");
+  rebuild_queue(t.context);
 }
 
 }  // namespace

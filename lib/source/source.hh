@@ -136,8 +136,9 @@ constexpr bool watches_descriptor(Kind k) noexcept {
 void detach_fd(const Seen &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
 void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept;
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
-// Empties the queue of a driven context, and registers again what has an owner. See fd.cc.
-torque_err exorcise(Context &context) noexcept;
+// Empties the queue of a driven context, and registers again what has an owner; says so in the log where that fails. See
+// fd.cc.
+void rebuild_queue(Context &context) noexcept;
 Trigger trigger_of(uint16_t traits) noexcept;
 
 torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept;

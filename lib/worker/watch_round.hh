@@ -4,6 +4,7 @@
 // program's loop costs a misprediction (5 ns of 200 measured).
 #pragma once
 
+#include "source/source.hh"
 #include "worker/worker.hh"
 
 namespace torque {
@@ -21,7 +22,7 @@ namespace torque {
   const Watched between(nested ? beat_or_null() : nullptr);
 
   if (w.must_start_over()) [[unlikely]]
-    make_queue_anew();
+    rebuild_queue(context_);
   uint64_t told = w.flush(queue, counters);
   uint64_t wait = timeout_ns;
   // What was found by looking is told in this pass, and so is whatever else is ready: a program may count on it that a pass

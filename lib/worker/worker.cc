@@ -11,7 +11,7 @@
 namespace torque {
 
 namespace {
-constexpr uint32_t kHaunted = 8;
+constexpr uint32_t kStaleRoundsMost = 8;
 }
 
 Worker::~Worker() {
@@ -101,15 +101,11 @@ void Worker::keep(uint64_t handle, uint32_t events) noexcept {
 }
 
 // Levels (driven contexts only) of a registration that has lost its descriptor come in every round.
-void Worker::look_for_ghosts(uint32_t delivered, uint64_t stale) noexcept {
-  haunted_ = delivered && stale == delivered ? haunted_ + 1 : 0;
-  if (haunted_ < kHaunted) return;
-  haunted_ = 0;
-  make_queue_anew();
-}
-
-void Worker::make_queue_anew() noexcept {
-  if (exorcise(context_)) context_.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be made anew");
+void Worker::look_for_orphaned_registrations(uint32_t delivered, uint64_t stale) noexcept {
+  stale_rounds_ = delivered && stale == delivered ? stale_rounds_ + 1 : 0;
+  if (stale_rounds_ < kStaleRoundsMost) return;
+  stale_rounds_ = 0;
+  rebuild_queue(context_);
 }
 
 // What is the worker's own. Answers whether the timer descriptor has fired.
@@ -153,7 +149,9 @@ uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
     else keep(events[i].handle, events[i].events);
   }
   counters.add(Counter::events, delivered);
-  if (context_.options.driven) look_for_ghosts(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
+  if (context_.options.driven) {
+    look_for_orphaned_registrations(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
+  }
   if (waiting) run_postponed(t, waiting);
   judge_timers(t, timer_told, asked, n);
   run_posted(t);
@@ -186,7 +184,7 @@ uint64_t Worker::serve_sources(const std::atomic<uint64_t> *breaks, const Ready 
     else keep(events[i].handle, events[i].events);
   }
   counters.add(Counter::events, delivered);
-  look_for_ghosts(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
+  look_for_orphaned_registrations(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
   // Those that the deliveries have made ready as well: a signal is told in the pass that brought it.
   if (const uint32_t ready = domain.postponed.length()) run_postponed(t, std::min(ready, kPostponedARound));
   judge_timers(t, timer_told, 1, 0);

@@ -58,12 +58,11 @@ class Worker {
   uint32_t wait(Turn &t, Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
   uint32_t block(Ready *events, uint32_t max, uint64_t timeout_ns) noexcept;
   uint64_t until_deadline(uint64_t timeout_ns) noexcept;
-  void make_queue_anew() noexcept;
   void judge_timers(Turn &t, bool told, uint32_t asked, uint32_t n) noexcept;
   void run_finalizers(const Turn &t) noexcept;
   uint64_t serve_sources(const std::atomic<uint64_t> *breaks, const Ready *events, uint32_t n) noexcept;
   bool note_wakes(const Ready *events, uint32_t n) noexcept;
-  void look_for_ghosts(uint32_t delivered, uint64_t stale) noexcept;
+  void look_for_orphaned_registrations(uint32_t delivered, uint64_t stale) noexcept;
   static void keep(uint64_t handle, uint32_t events) noexcept;
   bool siblings_idle() const noexcept { return domain.workers > 1 && domain.sleepers() > 0; }
 
@@ -75,7 +74,7 @@ class Worker {
   bool behind_ = false;    // timers may be due that were not judged yet, or have not fired yet
   bool unfired_ = false;   // the last round's share of timers was used up
   bool wall_first_ = false;  // after that the clocks take turns
-  uint32_t haunted_ = 0;   // rounds in a row that brought stale events only
+  uint32_t stale_rounds_ = 0;   // rounds in a row that brought stale events only
   uint32_t depth_ = 0;  // nested rounds; those beyond the first bring their own events
   Timing *timing_ = nullptr;
 

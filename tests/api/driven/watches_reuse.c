@@ -171,7 +171,7 @@ static void closing_what_is_in_hand_costs_nothing_more(void **state) {
   }
 }
 
-/* ---- Ghosts: closed, with a duplicate ---- */
+/* ---- Orphaned registrations: closed, with a duplicate ---- */
 
 static void assert_quiet(struct watched *w) {
   for (int i = 0; i < 10; i++) (void)pass(w); /* they may come, and are dealt with */
@@ -182,30 +182,30 @@ static void assert_quiet(struct watched *w) {
   assert_int_equal(controls_since(w, &controls), 0);
 }
 
-struct haunted {
-  int ghost[2], twin;  /* ghost[0] was closed while twin lives; both are readable */
+struct scene_with_orphan {
+  int orphan[2], twin;  /* orphan[0] was closed while twin lives; both are readable */
   int level[2], edge[2];
   int number; /* of the queue */
 };
 
-static struct haunted *haunt(struct watched *w, uint32_t flags) {
-  struct haunted *h = fixture_take(w->f, sizeof *h);
-  fixture_pair(w->f, h->ghost);
+static struct scene_with_orphan *with_orphan(struct watched *w, uint32_t flags) {
+  struct scene_with_orphan *h = fixture_take(w->f, sizeof *h);
+  fixture_pair(w->f, h->orphan);
   fixture_pair(w->f, h->level);
   fixture_pair(w->f, h->edge);
   h->number = torque_poll_fd(w->f->ctx);
-  wish(w, h->ghost[0], TORQUE_READ, flags);
+  wish(w, h->orphan[0], TORQUE_READ, flags);
   wish(w, h->level[0], TORQUE_READ, 0);
   wish(w, h->edge[0], TORQUE_READ, TORQUE_WATCH_EDGE);
   (void)pass(w);
-  h->twin = dup(h->ghost[0]);
+  h->twin = dup(h->orphan[0]);
   fixture_own(w->f, h->twin);
-  say(h->ghost[1], 1);
-  fixture_close(w->f, h->ghost[0]);
+  say(h->orphan[1], 1);
+  fixture_close(w->f, h->orphan[0]);
   return h;
 }
 
-static void assert_the_others_are_well(struct watched *w, struct haunted *h) {
+static void assert_the_others_are_well(struct watched *w, struct scene_with_orphan *h) {
   const uint32_t level = w->fd[h->level[0]].calls, edge = w->fd[h->edge[0]].calls;
   say(h->level[1], 1);
   say(h->edge[1], 1);
@@ -220,54 +220,54 @@ static void assert_the_others_are_well(struct watched *w, struct haunted *h) {
   assert_int_equal(w->errors, 0);
 }
 
-static void a_ghost_of_a_level(void **state) {
+static void an_orphan_of_a_level(void **state) {
   struct watched *w = watched_new(*state);
-  struct haunted *h = haunt(w, 0);
-  wish(w, h->ghost[0], 0, 0);
+  struct scene_with_orphan *h = with_orphan(w, 0);
+  wish(w, h->orphan[0], 0, 0);
   assert_quiet(w);
   assert_true(stat_total(w->f->ctx, "stale") > 0); /* or there was none, and nothing is shown */
-  assert_int_equal(w->fd[h->ghost[0]].calls, 0);
+  assert_int_equal(w->fd[h->orphan[0]].calls, 0);
   assert_the_others_are_well(w, h);
 }
 
-static void a_ghost_of_an_edge(void **state) {
+static void an_orphan_of_an_edge(void **state) {
   struct watched *w = watched_new(*state);
-  struct haunted *h = haunt(w, TORQUE_WATCH_EDGE);
-  wish(w, h->ghost[0], 0, 0);
+  struct scene_with_orphan *h = with_orphan(w, TORQUE_WATCH_EDGE);
+  wish(w, h->orphan[0], 0, 0);
   assert_quiet(w);
-  assert_int_equal(w->fd[h->ghost[0]].calls, 0);
+  assert_int_equal(w->fd[h->orphan[0]].calls, 0);
   assert_the_others_are_well(w, h);
 }
 
 /* As long as the wish lasts the program is told, and may find out. */
-static void a_ghost_that_is_still_wished(void **state) {
+static void an_orphan_that_is_still_wished(void **state) {
   struct watched *w = watched_new(*state);
-  struct haunted *h = haunt(w, 0);
+  struct scene_with_orphan *h = with_orphan(w, 0);
   for (uint32_t i = 1; i <= 5; i++) {
     assert_int_equal(pass(w), 1);
-    assert_int_equal(w->fd[h->ghost[0]].calls, i);
+    assert_int_equal(w->fd[h->orphan[0]].calls, i);
   }
-  wish(w, h->ghost[0], 0, 0);
+  wish(w, h->orphan[0], 0, 0);
   assert_quiet(w);
   assert_the_others_are_well(w, h);
 }
 
-static void a_ghost_whose_number_was_given_away(void **state) {
+static void an_orphan_whose_number_was_given_away(void **state) {
   struct watched *w = watched_new(*state);
-  struct haunted *h = haunt(w, 0);
-  const int peer = another_file_at(*state, h->ghost[0]);
-  wish(w, h->ghost[0], TORQUE_READ, TORQUE_WATCH_NEW);
+  struct scene_with_orphan *h = with_orphan(w, 0);
+  const int peer = another_file_at(*state, h->orphan[0]);
+  wish(w, h->orphan[0], TORQUE_READ, TORQUE_WATCH_NEW);
   assert_quiet(w);
-  assert_int_equal(w->fd[h->ghost[0]].calls, 0); /* what it says is not said of the new file */
+  assert_int_equal(w->fd[h->orphan[0]].calls, 0); /* what it says is not said of the new file */
   assert_true(stat_total(w->f->ctx, "stale") > 0);
   say(peer, 1);
   assert_int_equal(pass(w), 1);
-  drain(h->ghost[0], NULL);
+  drain(h->orphan[0], NULL);
   assert_the_others_are_well(w, h);
 }
 
 /* The file comes back to the number where its registration is still. */
-static void a_ghost_that_gets_its_number_back(void **state) {
+static void an_orphan_that_gets_its_number_back(void **state) {
   struct watched *w = watched_new(*state);
   int fd[2];
   fixture_pair(*state, fd);
@@ -294,7 +294,7 @@ static void a_ghost_that_gets_its_number_back(void **state) {
 }
 
 /* The same while the number is known as the other file's, with the same wish. */
-static void a_ghost_that_gets_its_number_back_at_once(void **state) {
+static void an_orphan_that_gets_its_number_back_at_once(void **state) {
   struct watched *w = watched_new(*state);
   int fd[2];
   fixture_pair(*state, fd);
@@ -317,14 +317,14 @@ static void a_ghost_that_gets_its_number_back_at_once(void **state) {
   assert_int_equal(w->errors, 0);
 }
 
-/* ---- Ghosts and sources ---- */
+/* ---- Orphaned registrations and sources ---- */
 
 static void the_number_is_a_sources_now(struct fixture *f, uint32_t flags) {
   struct watched *w = watched_new(f);
-  struct haunted *h = haunt(w, flags);
-  wish(w, h->ghost[0], 0, 0);
-  const int peer = another_file_at(f, h->ghost[0]);
-  struct probe *p = probe_fd(f, h->ghost[0], TORQUE_READ, 0);
+  struct scene_with_orphan *h = with_orphan(w, flags);
+  wish(w, h->orphan[0], 0, 0);
+  const int peer = another_file_at(f, h->orphan[0]);
+  struct probe *p = probe_fd(f, h->orphan[0], TORQUE_READ, 0);
   assert_quiet(w);
   assert_true(stat_total(w->f->ctx, "stale") > 0);
   for (uint32_t i = 1; i <= 3; i++) {
@@ -334,8 +334,8 @@ static void the_number_is_a_sources_now(struct fixture *f, uint32_t flags) {
   assert_the_others_are_well(w, h);
 }
 
-static void a_ghost_of_a_level_does_not_take_out_a_source(void **state) { the_number_is_a_sources_now(*state, 0); }
-static void a_ghost_of_an_edge_does_not_take_out_a_source(void **state) {
+static void an_orphan_of_a_level_does_not_take_out_a_source(void **state) { the_number_is_a_sources_now(*state, 0); }
+static void an_orphan_of_an_edge_does_not_take_out_a_source(void **state) {
   the_number_is_a_sources_now(*state, TORQUE_WATCH_EDGE);
 }
 
@@ -358,7 +358,7 @@ static void a_source_whose_number_is_watched_for_another_file(void **state) {
   assert_int_equal(w->errors, 0);
 }
 
-static void a_ghost_of_a_source_falls_silent_too(void **state) {
+static void an_orphan_of_a_source_falls_silent_too(void **state) {
   struct watched *w = watched_new(*state);
   int fd[2], other[2];
   fixture_pair(*state, fd);
@@ -382,14 +382,14 @@ static void a_ghost_of_a_source_falls_silent_too(void **state) {
 
 static void a_queue_that_cannot_be_made_anew_goes_on(void **state) {
   struct watched *w = watched_new(*state);
-  struct haunted *h = haunt(w, 0);
-  wish(w, h->ghost[0], 0, 0);
+  struct scene_with_orphan *h = with_orphan(w, 0);
+  wish(w, h->orphan[0], 0, 0);
   for (int i = 0; i < 10; i++) { /* each attempt finds no descriptor */
     faults_arm(EMFILE, 1);
     (void)pass(w);
     (void)faults_disarm();
   }
-  assert_int_equal(w->fd[h->ghost[0]].calls, 0);
+  assert_int_equal(w->fd[h->orphan[0]].calls, 0);
   faults_arm(EMFILE, 1);
   say(h->level[1], 1);
   const uint64_t told = pass(w);
@@ -403,14 +403,14 @@ static void a_queue_that_cannot_be_made_anew_goes_on(void **state) {
 static void a_wish_that_was_dropped_stays_so(void **state) {
   struct watched *w = watched_new(*state);
   int fd[2];
-  fixture_pair(*state, fd); /* first, or it would get the ghost's number */
-  struct haunted *h = haunt(w, 0);
+  fixture_pair(*state, fd); /* first, or it would get the orphan's number */
+  struct scene_with_orphan *h = with_orphan(w, 0);
   fixture_close(*state, fd[0]);
   wish(w, fd[0], TORQUE_READ, 0);
   (void)pass(w);
   assert_int_equal(w->fd[fd[0]].error, EBADF);
   say(another_file_at(*state, fd[0]), 1);
-  wish(w, h->ghost[0], 0, 0); /* this makes all begin anew */
+  wish(w, h->orphan[0], 0, 0); /* this makes all begin anew */
   assert_quiet(w);
   assert_int_equal(w->fd[fd[0]].calls, 0);
   assert_int_equal(w->errors, 1);
@@ -424,16 +424,16 @@ int main(void) {
       ON(driven, from_a_regular_file_to_a_socket_and_back),
       ON(driven, an_event_in_hand_is_not_the_new_files),
       ON(driven, closing_what_is_in_hand_costs_nothing_more),
-      ON(driven, a_ghost_of_a_level),
-      ON(driven, a_ghost_of_an_edge),
-      ON(driven, a_ghost_that_is_still_wished),
-      ON(driven, a_ghost_whose_number_was_given_away),
-      ON(driven, a_ghost_that_gets_its_number_back),
-      ON(driven, a_ghost_that_gets_its_number_back_at_once),
-      ON(driven, a_ghost_of_a_level_does_not_take_out_a_source),
-      ON(driven, a_ghost_of_an_edge_does_not_take_out_a_source),
+      ON(driven, an_orphan_of_a_level),
+      ON(driven, an_orphan_of_an_edge),
+      ON(driven, an_orphan_that_is_still_wished),
+      ON(driven, an_orphan_whose_number_was_given_away),
+      ON(driven, an_orphan_that_gets_its_number_back),
+      ON(driven, an_orphan_that_gets_its_number_back_at_once),
+      ON(driven, an_orphan_of_a_level_does_not_take_out_a_source),
+      ON(driven, an_orphan_of_an_edge_does_not_take_out_a_source),
       ON(driven, a_source_whose_number_is_watched_for_another_file),
-      ON(driven, a_ghost_of_a_source_falls_silent_too),
+      ON(driven, an_orphan_of_a_source_falls_silent_too),
       ON(driven, a_queue_that_cannot_be_made_anew_goes_on),
       ON(driven, a_wish_that_was_dropped_stays_so),
   };

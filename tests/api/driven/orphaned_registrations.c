@@ -17,23 +17,23 @@ static uint64_t stale(struct fixture *f) {
 
 static void a_level_without_an_owner_falls_silent(void **state) {
   struct fixture *f = *state;
-  int ghost[2], other[2];
-  fixture_pair(f, ghost);
+  int orphan[2], other[2];
+  fixture_pair(f, orphan);
   fixture_pair(f, other);
-  struct probe *gone = probe_fd(f, ghost[0], TORQUE_READ, TORQUE_LEVEL);
+  struct probe *gone = probe_fd(f, orphan[0], TORQUE_READ, TORQUE_LEVEL);
   struct probe *here = probe_fd(f, other[0], TORQUE_READ, TORQUE_LEVEL);
   const int number = torque_poll_fd(f->ctx);
 
-  const int twin = dup(ghost[0]);
+  const int twin = dup(orphan[0]);
   assert_true(twin >= 0);
-  say(ghost[1], 1);
-  fixture_disown(f, ghost[0]);
-  close(ghost[0]);
+  say(orphan[1], 1);
+  fixture_disown(f, orphan[0]);
+  close(orphan[0]);
   assert_int_equal(torque_source_remove(gone->source), 0);
 
   for (int i = 0; i < 1000; i++) assert_int_equal(torque_run_ready(f->ctx, NULL), 0);
   const uint64_t before = stale(f);
-  assert_true(before > 0); /* or there was no ghost, and nothing is shown */
+  assert_true(before > 0); /* or there was no orphan, and nothing is shown */
   for (int i = 0; i < 1000; i++) assert_int_equal(torque_run_ready(f->ctx, NULL), 0);
   assert_int_equal(stale(f), before);
 
@@ -58,24 +58,24 @@ static void note_only(struct probe *p, torque_source source, int fd) {
 static void a_level_that_lost_its_descriptor_falls_silent(void **state) {
   struct fixture *f = *state;
   for (int reused = 0; reused <= 1; reused++) {
-    int ghost[2], other[2], fresh[2];
-    fixture_pair(f, ghost);
+    int orphan[2], other[2], fresh[2];
+    fixture_pair(f, orphan);
     fixture_pair(f, other);
     struct probe *gone = probe_new(f);
     gone->keep = 1;
     gone->then = note_only;
-    probe_start_fd(f, gone, ghost[0], TORQUE_READ, TORQUE_LEVEL);
+    probe_start_fd(f, gone, orphan[0], TORQUE_READ, TORQUE_LEVEL);
     struct probe *here = probe_fd(f, other[0], TORQUE_READ, TORQUE_LEVEL);
-    const int twin = dup(ghost[0]);
+    const int twin = dup(orphan[0]);
     assert_true(twin >= 0);
     fixture_own(f, twin);
-    say(ghost[1], 1);
-    fixture_close(f, ghost[0]);
+    say(orphan[1], 1);
+    fixture_close(f, orphan[0]);
     if (reused) {
       fixture_pair(f, fresh);
-      if (fresh[0] != ghost[0]) {
-        assert_int_equal(dup2(fresh[0], ghost[0]), ghost[0]);
-        fixture_own(f, ghost[0]);
+      if (fresh[0] != orphan[0]) {
+        assert_int_equal(dup2(fresh[0], orphan[0]), orphan[0]);
+        fixture_own(f, orphan[0]);
         fixture_close(f, fresh[0]);
       }
       say(fresh[1], 1); /* nobody has asked to be told of that one */
