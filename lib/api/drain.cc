@@ -12,13 +12,11 @@ using namespace torque;
 
 namespace {
 
-uint64_t abort_streams(Context &core) noexcept {
-  uint64_t n = 0;
-  core.each_source([&](uint64_t handle) {
+void abort_streams(Context &core) noexcept {
+  core.each_source([](uint64_t handle) {
     Seen v;
-    if (look(handle, &v) && v.kind == Kind::stream) n += abort_stream(handle);
+    if (look(handle, &v) && v.kind == Kind::stream) abort_stream(handle);
   });
-  return n;
 }
 
 // Each in its own turn, where its program is told if it wants to be.
@@ -49,13 +47,12 @@ void tell_drained(torque_ctx &ctx, bool stopped) noexcept {
   Draining &d = ctx.draining;
   torque_drained_fn *fn;
   void *arg;
-  uint64_t aborted;
   {
     HandingLock lock(d.lock);
     fn = std::exchange(d.fn, nullptr);
     arg = d.arg;
-    aborted = d.aborted;
   }
+  const uint64_t aborted = ctx.core.drain_aborted.load(std::memory_order_relaxed);
   if (fn) fn(&ctx, stopped ? TORQUE_ERR_STOPPED : aborted ? TORQUE_ERR_SYSCALL + ETIMEDOUT : TORQUE_ERR_NONE, aborted, arg);
 }
 
@@ -64,11 +61,7 @@ extern "C" {
 static void on_limit(torque_source, uint64_t, void *arg) {
   auto &ctx = *static_cast<torque_ctx *>(arg);
   ctx.core.drain.store(Context::Drain::aborts, std::memory_order_seq_cst);
-  const uint64_t n = abort_streams(ctx.core);
-  {
-    HandingLock lock(ctx.draining.lock);
-    ctx.draining.aborted += n;
-  }
+  abort_streams(ctx.core);
   ctx.core.look_whether_drained();
 }
 

@@ -47,7 +47,6 @@ struct Draining {
   uint64_t source GUARDED_BY(lock) = 0;      // runs when it is over; 0: it has not begun
   torque_drained_fn *fn GUARDED_BY(lock) = nullptr;  // not yet called
   void *arg GUARDED_BY(lock) = nullptr;
-  uint64_t aborted GUARDED_BY(lock) = 0;
 };
 
 }  // namespace torque

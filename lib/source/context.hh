@@ -140,8 +140,12 @@ class Context {
   std::atomic<Drain> drain{Drain::none};
   std::atomic<uint64_t> drain_source{0};  // to be activated when no stream is left; before drain is changed
 
+  // Streams that were alive at the limit and were aborted. relaxed: added before the stream is over, read when none is left.
+  std::atomic<uint64_t> drain_aborted{0};
+
   void stream_begins(Domain &d) noexcept { d.streams_begun.fetch_add(1, std::memory_order_seq_cst); }
-  void stream_is_over(Domain &d) noexcept {
+  void stream_is_over(Domain &d, bool aborted = false) noexcept {
+    if (aborted && drain.load(std::memory_order_relaxed) == Drain::aborts) drain_aborted.fetch_add(1, std::memory_order_relaxed);
     d.streams_over.fetch_add(1, std::memory_order_seq_cst);
     if (drain.load(std::memory_order_seq_cst) != Drain::none) [[unlikely]]
       look_whether_drained();

@@ -100,11 +100,10 @@ bool takes_calls(Slot &slot) noexcept NO_THREAD_SAFETY_ANALYSIS {
          word::state(slot.word.load(std::memory_order_acquire)) != word::NEW;
 }
 
-bool abort_stream(uint64_t handle) noexcept {
+void abort_stream(uint64_t handle) noexcept {
   Seen v;
-  if (!hold(handle, &v)) return false;
-  const bool started = v.kind == Kind::stream && word::state(v.word) != word::NEW;
-  if (started) {
+  if (!hold(handle, &v)) return;
+  if (v.kind == Kind::stream && word::state(v.word) != word::NEW) {
     Stream &s = stream_of(*v.slot);
     {
       HandingLock lock(s.lock);
@@ -114,7 +113,6 @@ bool abort_stream(uint64_t handle) noexcept {
     (void)activate(handle, TORQUE_TRIGGER);
   }
   let_go(*v.slot);
-  return started;
 }
 
 torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg, bool before_start) noexcept {

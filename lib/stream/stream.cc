@@ -305,7 +305,7 @@ torque_err start_stream(Context &context, Slot &slot, uint64_t handle) noexcept 
   }
   if (call) (void)activate(handle, TORQUE_TRIGGER);
   // The limit of a drain ran out before this one could be seen.
-  if (context.drain.load(std::memory_order_seq_cst) == Context::Drain::aborts) (void)abort_stream(handle);
+  if (context.drain.load(std::memory_order_seq_cst) == Context::Drain::aborts) abort_stream(handle);
   return TORQUE_ERR_NONE;
 }
 
@@ -389,7 +389,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
     end_pipes(*s, err);
     end_throttle(context.alloc, *s);
   }
-  const bool quiet = (s->flags & kQuiet) && !(slot.traits.get() & kBegun);
+  const bool quiet = (s->flags & kQuiet) && !(slot.traits.get() & kBegun), aborted = s->flags & kReset;
   context.alloc.destroy(s->extras);
   context.alloc.destroy(s);
   ends(slot).extra = nullptr;
@@ -401,7 +401,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
   }
   unref(type);
   if (slot.traits.get() & kGuest) leave(context, *ends(slot).guests);
-  if (slot.traits.get() & kBegun) context.stream_is_over(*slot.domain.get());
+  if (slot.traits.get() & kBegun) context.stream_is_over(*slot.domain.get(), aborted);
 }
 
 const Ended *ended_here() noexcept { return ended; }

@@ -199,8 +199,8 @@ struct Ended {
 const Ended *ended_here() noexcept;  // null: none
 
 // ---- Functions from outside: calls.cc ----
-// As torque_stream_abort(), of one that has started. False: it has not, or has ended.
-bool abort_stream(uint64_t handle) noexcept;
+// As torque_stream_abort(), of one that has started and has not ended.
+void abort_stream(uint64_t handle) noexcept;
 // As call_source(). before_start: also of a stream that has not started; in its first turn, before anything else.
 torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg, bool before_start = false) noexcept;
 // It was started, or waits for its connection: then its first turn finds them.
