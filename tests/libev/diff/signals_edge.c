@@ -2,6 +2,7 @@
 /* Signals where something else happens at the same time: other phases of a pass, threads, programs that are started. */
 #include "helpers.h"
 
+#include <stdatomic.h>
 #include <semaphore.h>
 #include <spawn.h>
 
@@ -185,14 +186,24 @@ static void counts(struct ev_loop *loop, ev_signal *w, int revents) {
   told_count++;
 }
 
+static atomic_int ended;
+
 static void ends(struct ev_loop *loop, ev_signal *w, int revents) {
   trace("%d: %s, the others were told: %s", w->signum, bits(revents), yes(told_count > 0));
   ev_break(loop, EVBREAK_ALL);
+  ended = 1;
 }
 
 static void *storms(void *arg) {
   for (int i = 0; i < 5000; ++i) kill(getpid(), i % 2 ? SIGUSR1 : SIGHUP);
   kill(getpid(), SIGUSR2);
+#ifdef __SANITIZE_THREAD__
+  /* Its runtime puts handlers off, and of a storm's last signal for ever in one of ten runs, with either library. */
+  while (!ended) {
+    pause_ms(10);
+    if (!ended) kill(getpid(), SIGUSR2);
+  }
+#endif
   return arg;
 }
 
