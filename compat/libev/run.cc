@@ -94,15 +94,15 @@ void poll(struct ev_loop *loop, int flags) {
     // Nothing to compute where only descriptors are waited for; the time is read again after the wait.
     if (loop->timers.count() || loop->periodics.count() || loop->io_blocktime > 0) update_time(loop);
     loop->waiting.store(1);
-    if (!notify_pending(loop)) {
-      ev_tstamp wait = waiting_time(loop);
-      if (loop->io_blocktime > 0) [[unlikely]]
-        wait = collect(loop, wait, before);
-      ns = to_ns(wait);
-    }
+  }
+  const bool left = notify_pending(loop);
+  if (may_block && !left) {
+    ev_tstamp wait = waiting_time(loop);
+    if (loop->io_blocktime > 0) [[unlikely]]
+      wait = collect(loop, wait, before);
+    ns = to_ns(wait);
   }
   ++loop->loop_count;
-  const bool left = notify_pending(loop);
   for (;;) {
     loop->loop_done = kRecursion;
     const bool told = wait_once(loop, ns);
@@ -112,9 +112,9 @@ void poll(struct ev_loop *loop, int flags) {
     ns = to_ns(waiting_time(loop));
   }
   if (may_block) loop->waiting.store(0, std::memory_order_relaxed);
-  // What was left when the wait was over is the next pass's, as in libev: a handler runs when the wait returns, and what the
-  // wait has brought comes before its signal.
-  if (left && notify_pending(loop)) feed(loop, &loop->pipe_w, EV_CUSTOM);
+  // What comes when the wait is over is the next pass's, as in libev: a handler runs as the wait returns, and what the wait
+  // has brought comes before its signal.
+  if (left) take_notes_if_any(loop);
 }
 
 // False: a prepare watcher has broken the loop.

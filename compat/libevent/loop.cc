@@ -145,8 +145,8 @@ int process_active(event_base *b) {
   return n;
 }
 
-// A signal's wake-up is told by the pass that finds it. Its handler runs when the wait returns; libevent tells it in the next
-// pass then, after what the wait has brought. (left: a forked child's, whose wake-up could not be sent.)
+// A signal is told by the pass that finds its wake-up. Its handler often runs as the wait returns; libevent tells it in the
+// next pass then, after what the wait has brought. (left: a forked child's, whose wake-up could not be sent.)
 int wait(event_base *b, uint64_t ns) {
   const bool left = has_caught(b);
   torque_err err = torque_run_once(b->ctx, ns, nullptr);
@@ -161,7 +161,7 @@ int wait(event_base *b, uint64_t ns) {
     log_warnx("event_base_loop: %s", torque_errstr(err));
     return -1;
   }
-  if (left && has_caught(b)) collect_signals(b);
+  if (left) collect_signals(b);
   return 0;
 }
 

@@ -345,17 +345,22 @@ void move_to(Slot &s, Domain &d) noexcept {
   s.traits.set(static_cast<uint16_t>(&d == &chunk_of(s)->pool->owner ? traits & ~kElsewhere : traits | kElsewhere));
 }
 
-torque_err begin_setup(Slot &s, uint32_t gen) noexcept {
+// The word, once nobody sets the source up.
+static uint64_t word_after_setup(const Slot &s, uint32_t gen) noexcept {
   uint64_t w = s.word.load(std::memory_order_acquire);
+  while (generation(w) == gen && state(w) == NEW && w & SETUP) {
+    sched_yield();
+    w = s.word.load(std::memory_order_acquire);
+  }
+  return w;
+}
+
+torque_err begin_setup(Slot &s, uint32_t gen) noexcept {
   for (;;) {
+    uint64_t w = word_after_setup(s, gen);
     if (!is_live(w, gen)) return TORQUE_ERR_STALE;
     if (state(w) != NEW) return TORQUE_ERR_STATE;
-    if (w & SETUP) {
-      sched_yield();
-      w = s.word.load(std::memory_order_acquire);
-    } else if (exchange(s, w, w | SETUP)) {
-      return TORQUE_ERR_NONE;
-    }
+    if (exchange(s, w, w | SETUP)) return TORQUE_ERR_NONE;
   }
 }
 
@@ -375,16 +380,11 @@ bool arm_word(Slot &s, uint32_t gen) noexcept {
 }
 
 bool arm_when_set_up(Slot &s, uint32_t gen) noexcept {
-  uint64_t w = s.word.load(std::memory_order_acquire);
-  while (generation(w) == gen && state(w) == NEW) {
-    if (w & SETUP) {
-      sched_yield();
-      w = s.word.load(std::memory_order_acquire);
-    } else if (exchange(s, w, with_state(w, ARMED))) {
-      return true;
-    }
+  for (;;) {
+    uint64_t w = word_after_setup(s, gen);
+    if (generation(w) != gen || state(w) != NEW) return false;
+    if (exchange(s, w, with_state(w, ARMED))) return true;
   }
-  return false;
 }
 
 bool disarm_word(Slot &s, uint32_t gen) noexcept {
