@@ -83,7 +83,8 @@ TORQUE_API torque_err torque_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t
                                     torque_fd_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
 TORQUE_API torque_err torque_source_start(torque_source source) TORQUE_CHECKED;
 
-/* Between new and start only (else TORQUE_ERR_STATE). Thread: any; of such calls, a start among them, one at a time goes on. */
+/* Between new and start only (else TORQUE_ERR_STATE).
+ * Thread: any; of such calls, a start among them, one at a time goes on. */
 TORQUE_API torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn);
 /* Sources (and posted work) of one strand never run at the same time: see post.h. The source keeps the strand alive. */
 TORQUE_API torque_err torque_source_set_strand(torque_source source, struct torque_strand *strand);

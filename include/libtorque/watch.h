@@ -31,7 +31,8 @@ typedef void torque_wait_fn(void *arg);
 
 /* Make ctx a context with watches. From then on torque_run_once() waits once and returns, whatever came, an interrupted
  * wait included; *ret_count counts watches told as well.
- * Errors: INVAL; KIND threaded, or made under torque_config_set_poll_deadline(); STATE it has watches, or is being run; STOPPED; FORKED. */
+ * Errors: INVAL; KIND threaded, or made under torque_config_set_poll_deadline(); STATE it has watches, or is being run;
+ * STOPPED; FORKED. */
 TORQUE_API torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn *fn, void *arg) TORQUE_CHECKED;
 
 /* before: the context is about to wait, and touches nothing of the program's until after has returned. Null: none.

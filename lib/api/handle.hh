@@ -158,7 +158,8 @@ inline torque_err check(torque_ctx *ctx) noexcept {
 
 // Starts a source of any kind that needs it.
 torque_err start_source(uint64_t handle) noexcept;
-// For settings that are made between new and start, and the start: the source is held, and this thread's to set up, if err is 0.
+// For settings that are made between new and start, and the start: the source is held, and this thread's to set up, if err
+// is 0.
 // Errors: STALE; STATE it has started; FORKED.
 class Setup {
  public:

@@ -2,8 +2,9 @@
 // The due times of one domain: a wheel for the monotonic clock and one for the wall clock, and the ways to be woken.
 //
 // A domain with one worker sleeps with a timeout; one with several has a timer descriptor in its queue, so that the
-// kernel wakes one of them, and so has a driven one whose own descriptor must become readable (poll_deadline). The wall clock always has its descriptor, made with the first such timer: it tells when the
-// clock was set (TFD_TIMER_CANCEL_ON_SET), and that is the only way to notice.
+// kernel wakes one of them, and so has a driven one whose own descriptor must become readable (poll_deadline). The wall
+// clock always has its descriptor, made with the first such timer: it tells when the clock was set
+// (TFD_TIMER_CANCEL_ON_SET), and that is the only way to notice.
 #pragma once
 
 #include "base/clock.hh"
@@ -26,7 +27,8 @@ class Timers {
  public:
   // by_descriptor: the kernel's timer descriptor tells of the next deadline, not the sleeper's own timeout.
   Timers(const Alloc &alloc, bool by_descriptor) noexcept
-      : by_descriptor_(by_descriptor), many_(alloc), monotonic_(alloc, ResolveDeadline{}), wall_(alloc, ResolveDeadline{}) {}
+      : by_descriptor_(by_descriptor), many_(alloc), monotonic_(alloc, ResolveDeadline{}),
+        wall_(alloc, ResolveDeadline{}) {}
 
   // Opens the timer descriptors, in an empty queue (also again, after a fork).
   torque_err open(Queue &queue) noexcept;
