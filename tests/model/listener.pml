@@ -39,7 +39,11 @@ active proctype Network()
 
 inline enter(ME, ENTERED)
 {
+#ifdef BUG_LETS_IN_WHERE_IT_IS_FULL
+    atomic { number++; ENTERED = true };
+#else
     atomic { if :: !FULL -> number++; ENTERED = true :: else -> ENTERED = false fi };
+#endif
     if
     :: !ENTERED ->
         starved[ME] = true;
@@ -70,7 +74,7 @@ end:
 #endif
             if
             :: open && !paused ->
-                atomic { if :: waiting > 0 -> waiting--; live++; found = true; assert(!answered) :: else fi }
+                atomic { if :: waiting > 0 -> waiting--; live++; found = true; assert(!answered); assert(live <= most) :: else fi }
             :: !open || paused
             fi;
             taking[me] = false;
@@ -94,7 +98,6 @@ end:
     do
     :: live > 0 -> break
     :: atomic { live > 0 -> live-- };
-        assert(most == 0 || number <= CONNECTIONS + PARTS);
 #ifdef BUG_WAKES_BEFORE_IT_LEAVES
         wake_starved();
         number--

@@ -110,7 +110,7 @@ static void *remove_some(void *arg) {
   return NULL;
 }
 
-/* Of every second kind the start fails: the number is no descriptor's. */
+/* Of the last kind the start fails: the number is no descriptor's. */
 static torque_source make(struct arena *a, uint32_t kind, int fd) {
   const struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
   struct torque_ctx *ctx = a->f->ctx;
