@@ -115,12 +115,11 @@ static void while_it_is_postponed(void **state) {
     AWAIT(f, p->last & TORQUE_READ && !(p->last & TORQUE_WRITE));
   }
   assert_int_equal(torque_fd_modify(p->source, 0), 0);
-  fixture_settle(f);
   const uint32_t calls = p->calls;
   fixture_settle(f);
-  assert_int_equal(p->calls, calls);
+  assert_true(p->calls - calls <= 1); /* that one had begun */
   assert_int_equal(torque_fd_modify(p->source, TORQUE_READ), 0);
-  AWAIT(f, p->calls > calls);
+  AWAIT(f, p->calls > calls + 1);
 }
 
 /* Two ends of a line, each waiting for what it needs next, changed from their own callbacks. */

@@ -201,12 +201,11 @@ static void a_regular_file_in_both_directions(void **state) {
   AWAIT(f, (p->told & (TORQUE_READ | TORQUE_WRITE)) == (TORQUE_READ | TORQUE_WRITE));
   fixture_settle(f);
   assert_int_equal(torque_fd_modify(p->source, 0), 0);
-  fixture_settle(f); /* a call may have been under way */
   const uint32_t calls = p->calls;
   fixture_settle(f);
-  assert_int_equal(p->calls, calls);
+  assert_true(p->calls - calls <= 1); /* that one had begun */
   assert_int_equal(torque_fd_modify(p->source, TORQUE_WRITE), 0);
-  AWAIT(f, p->calls > calls);
+  AWAIT(f, p->calls > calls + 1);
   assert_int_equal(p->last & (TORQUE_READ | TORQUE_WRITE), TORQUE_WRITE);
   assert_int_equal(torque_source_remove_wait(p->source), 0);
   assert_ended(p, TORQUE_END_REMOVED);
