@@ -67,6 +67,7 @@ static void on_limit(torque_source, uint64_t, void *arg) {
 
 static int32_t on_drained(torque_source, int32_t, uint32_t, void *arg) {
   auto &ctx = *static_cast<torque_ctx *>(arg);
+  if (ctx.core.any_stream()) return TORQUE_DONE;  // it began in the meantime, and calls this again when it is over
   tell_drained(ctx, false);
   (void)torque_stop_async(&ctx);
   return TORQUE_DONE;

@@ -151,6 +151,7 @@ class Context {
       look_whether_drained();
   }
   void look_whether_drained() noexcept;
+  bool any_stream() const noexcept;
 
   torque_err ensure_started() noexcept {
     return started.load(std::memory_order_acquire) || !start ? TORQUE_ERR_NONE : start(*this);
@@ -158,7 +159,6 @@ class Context {
 
  private:
   torque_err usable_after_fork() noexcept;
-  bool any_stream() const noexcept;
 
   Mutex reinit_lock_;  // first of all: several threads of a child may come at once. Nobody holds it while forking
   std::atomic<uint32_t> born_in_;

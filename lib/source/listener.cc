@@ -145,6 +145,10 @@ bool enter(Guests &g, Part &part) noexcept {
   }
 }
 
+bool is_draining(const Context &context) noexcept {
+  return context.drain.load(std::memory_order_seq_cst) != Context::Drain::none;
+}
+
 // The next connection; -1 and errno: there is none, or none to be taken.
 int take_connection(Slot &s, Listener &l, Part &part, sockaddr_storage *peer, socklen_t *len) noexcept {
   if (l.guests && !enter(*l.guests, part)) {
@@ -153,7 +157,8 @@ int take_connection(Slot &s, Listener &l, Part &part, sockaddr_storage *peer, so
   }
   part.taking.store(true, std::memory_order_seq_cst);
   int fd = -1, e = EAGAIN;
-  if (l.open.load(std::memory_order_seq_cst) && !l.paused.load(std::memory_order_seq_cst)) {
+  const bool open = l.open.load(std::memory_order_seq_cst) && !l.paused.load(std::memory_order_seq_cst);
+  if (open && !is_draining(s.domain.get()->context)) {
     fd = ::accept4(s.fd.get(), reinterpret_cast<sockaddr *>(peer), len, SOCK_NONBLOCK | SOCK_CLOEXEC);
     e = errno;
   }
@@ -242,10 +247,6 @@ torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept {
 
 namespace {
 
-bool is_draining(const Context &context) noexcept {
-  return context.drain.load(std::memory_order_seq_cst) != Context::Drain::none;
-}
-
 torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
   if (is_draining(context)) return TORQUE_ERR_STOPPED;
   // Of two that start it at once one goes on.
@@ -324,7 +325,8 @@ bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   if (!(events & kTimerEvent) && resting(s, l, handle)) return false;
   s.expirations.store(0, std::memory_order_relaxed);
   Part &part = l.part[l.parts == 1 ? 0 : s.domain.get()->index];
-  // What a drain waits for: a connection that is taken may become a stream.
+  // A connection that is taken may become a stream, so that a drain waits for this. It is counted
+  // before take_connection() looks for a drain, so that a drain that this does not see sees that this is at work.
   Domain &home = *s.domain.get();
   home.context.stream_begins(home);
   // The caller knows the listener by its own handle, also for waiting from inside.

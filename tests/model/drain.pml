@@ -112,8 +112,12 @@ proctype Acceptor(byte d)
     begun[d]++;
 #endif
     if
-    :: drain == none ->      /* the listener is not paused: accept() */
-        atomic { one_more() };
+#ifdef BUG_ACCEPTOR_DOES_NOT_LOOK
+    :: true ->               /* until the drain comes to its listener */
+#else
+    :: drain == none ->
+#endif
+        atomic { assert(!told); one_more() };      /* accept() */
         begun[1 - d]++;
         atomic { one_fewer() };
         is_over(2, 1 - d, false, n, known)
