@@ -189,10 +189,10 @@ torque_err torque_ctx_new(const struct torque_config *config, struct torque_ctx 
   Room *room = Registry::take_room();
   if (!room) return TORQUE_ERR_RESOURCE;
   auto *ctx = new (room->context()) torque_ctx(*config);
-  ctx->core.handle = ctx;
   const bool driven = config->options.driven;
   if (!driven) ctx->core.start = start_team;
   torque_err err = driven ? open_driven(*ctx) : open_threaded(*ctx, config->topology);
+  if (!err) err = ctx->batches.open();
   if (!err) err = ctx->files.open();
   if (err) {
     ctx->~torque_ctx();

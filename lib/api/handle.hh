@@ -6,9 +6,12 @@
 
 #include "base/visit.hh"
 #include "libtorque/context.h"
+#include "source/batch_pool.hh"
 #include "source/files.hh"
+#include "source/inodes.hh"
 #include "source/source.hh"
 #include "source/strand.hh"
+#include "source/watches.hh"
 #include "topology/request.hh"
 #include "worker/helpers.hh"
 #include "worker/team.hh"
@@ -53,9 +56,19 @@ struct Draining {
 
 struct torque_ctx {
   torque_ctx(const torque_config &config) noexcept
-      : core(config.alloc, config.options, config.log), team(core), helpers(core), files(core), watchdog(core, team), term(config.term) {}
+      : core(config.alloc, config.options, config.log), watches(core.alloc, core.descriptors), inodes(core.alloc),
+        batches(core), team(core), helpers(core), files(core), watchdog(core, team), term(config.term) {
+    core.handle = this;
+    core.locals.put(watches);
+    core.locals.put(inodes);
+    core.locals.put(batches);
+  }
 
   torque::Context core;
+  // The parts that rooms above the core keep in it.
+  torque::Watches watches;  // driven contexts
+  torque::Inodes inodes;
+  torque::BatchPools batches;
   torque::Team team;
   torque::Helpers helpers;
   torque::FileRings files;

@@ -29,7 +29,8 @@ bool survives(const torque_ctx &ctx) noexcept {
 }
 
 void lock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
-  ctx.core.inodes.lock_for_fork().lock();
+  ctx.inodes.lock_for_fork().lock();
+  ctx.batches.each([](BatchPool &p) NO_THREAD_SAFETY_ANALYSIS { p.lock_for_fork().lock(); });
   ctx.core.descriptors.lock_all();
   each_strand(ctx, [&](Strand &s) NO_THREAD_SAFETY_ANALYSIS {
     s.ref();
@@ -47,7 +48,8 @@ void unlock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
     s->unref();
   }
   ctx.core.descriptors.unlock_all();
-  ctx.core.inodes.lock_for_fork().unlock();
+  ctx.batches.each([](BatchPool &p) NO_THREAD_SAFETY_ANALYSIS { p.lock_for_fork().unlock(); });
+  ctx.inodes.lock_for_fork().unlock();
 }
 
 // Whether a context was locked is decided once: another thread may start its workers meanwhile.

@@ -32,7 +32,7 @@ inline torque_err enter(torque_ctx *ctx) noexcept {
   tsan::takes(&ctx->runner);
   if (ctx->core.options.watchdog_ns) [[unlikely]]
     be_watched(*ctx);
-  if (ctx->run_depth++ == 0 && !ctx->core.watches.in_use()) ctx->core.domain(0).woke_up();
+  if (ctx->run_depth++ == 0 && !ctx->watches.in_use()) ctx->core.domain(0).woke_up();
   return TORQUE_ERR_NONE;
 }
 
@@ -44,7 +44,7 @@ inline torque_err enter(torque_ctx *ctx) noexcept {
 inline void leave(torque_ctx *ctx) noexcept {
   if (--ctx->run_depth != 0) return;
   // From here on what comes must make the descriptor readable. (With watches it does so all the time.)
-  if (!ctx->core.watches.in_use()) ctx->core.domain(0).fall_asleep();
+  if (!ctx->watches.in_use()) ctx->core.domain(0).fall_asleep();
   if (ctx->core.options.poll_deadline) [[unlikely]]
     show_what_is_left(ctx->core.domain(0));
   tsan::takes(&ctx->wake_asked);
@@ -89,7 +89,7 @@ bool stopping(const torque_ctx &ctx) noexcept { return ctx.core.stopping.load(st
 }
 
 [[gnu::always_inline]] inline uint64_t serve(torque_ctx &ctx, uint64_t timeout_ns) noexcept {
-  return ctx.core.watches.in_use() ? serve_watches(ctx, timeout_ns) : serve_sources(ctx, timeout_ns);
+  return ctx.watches.in_use() ? serve_watches(ctx, timeout_ns) : serve_sources(ctx, timeout_ns);
 }
 
 bool take_break(torque_ctx &ctx) noexcept {
@@ -176,7 +176,7 @@ torque_err torque_deadline(struct torque_ctx *ctx, uint64_t *ret_ns) {
   if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
   Domain &d = ctx->core.domain(0);
   const uint64_t next = d.timers.next_deadline();
-  *ret_ns = d.has_work() || d.idle.length() != 0 || (ctx->core.watches.in_use() && ctx->core.watches.pending()) ? 0 : next;
+  *ret_ns = d.has_work() || d.idle.length() != 0 || (ctx->watches.in_use() && ctx->watches.pending()) ? 0 : next;
   return TORQUE_ERR_NONE;
 }
 
@@ -194,11 +194,11 @@ torque_err torque_reinit(struct torque_ctx *ctx) {
   if (!ctx->core.foreign()) return TORQUE_ERR_NONE;
   torque_err err = ctx->core.reinit();
   if (err) return err;
-  err = ctx->core.watches.prepare_to_start_over();
-  if (!err) ctx->core.watches.start_over();
+  err = ctx->watches.prepare_to_start_over();
+  if (!err) ctx->watches.start_over();
   if (!err) reattach_sources(*ctx, &err);
   if (!err) err = reattach_signals(ctx->core);
-  if (!err) err = ctx->core.inodes.start_over(ctx->core);
+  if (!err) err = ctx->inodes.start_over(ctx->core);
   if (err) ctx->core.undo_reinit();
   else cancel_jobs_of_parent(ctx->core);
   return err;

@@ -17,7 +17,7 @@ torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn *fn, void *
   if (!fn) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   if (!ctx->core.options.driven || ctx->core.options.poll_deadline) return TORQUE_ERR_KIND;
-  Watches::Owner &owner = ctx->core.watches.owner;
+  Watches::Owner &owner = ctx->watches.owner;
   if (owner.fn || ctx->runner.load(std::memory_order_relaxed) != 0) return TORQUE_ERR_STATE;
   owner.fn = fn;
   owner.arg = arg;
@@ -27,7 +27,7 @@ torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn *fn, void *
 torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait_fn *before, torque_wait_fn *after, void *arg) {
   const Visit visit;
   if (const torque_err err = check_lives(ctx)) return err;
-  Watches::Owner &owner = ctx->core.watches.owner;
+  Watches::Owner &owner = ctx->watches.owner;
   if (!owner.fn) return TORQUE_ERR_STATE;
   owner.before = before;
   owner.after = after;
@@ -38,7 +38,7 @@ torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait_fn *before
 torque_err torque_watch_set_woken(struct torque_ctx *ctx, torque_wait_fn *woken, void *arg) {
   const Visit visit;
   if (const torque_err err = check_lives(ctx)) return err;
-  Watches::Owner &owner = ctx->core.watches.owner;
+  Watches::Owner &owner = ctx->watches.owner;
   if (!owner.fn) return TORQUE_ERR_STATE;
   owner.woken = woken;
   owner.woken_arg = arg;
@@ -51,7 +51,7 @@ torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uin
   const Visit visit;
   if (!lives(ctx)) [[unlikely]]
     return TORQUE_ERR_STOPPED;
-  Watches &w = ctx->core.watches;
+  Watches &w = ctx->watches;
   if (!w.in_use()) return TORQUE_ERR_STATE;
   // (In a child the kernel's object is the parent's as well until the context is made to work there.)
   if (!(flags & TORQUE_WATCH_NOW) || ctx->core.foreign()) [[likely]]

@@ -7,11 +7,10 @@
 #include "libtorque/config.h"
 #include "libtorque/hook.h"
 #include "libtorque/watchdog.h"
+#include "source/locals.hh"
 #include "source/descriptors.hh"
 #include "source/domain.hh"
 #include "source/fewest.hh"
-#include "source/inodes.hh"
-#include "source/watches.hh"
 
 struct torque_ctx;
 
@@ -79,7 +78,7 @@ void note_fork() noexcept;
 class Context {
  public:
   Context(const Alloc &hooks, const Options &o, const Log &l) noexcept
-      : alloc(hooks), options(o), log(l), descriptors(alloc), watches(alloc, descriptors), inodes(alloc), born_in_(fork_generation()) {}
+      : alloc(hooks), options(o), log(l), descriptors(alloc), born_in_(fork_generation()) {}
   ~Context();
   Context(const Context &) = delete;
   Context &operator=(const Context &) = delete;
@@ -92,10 +91,9 @@ class Context {
   const Options options;
   const Log log;
   torque_ctx *handle = nullptr;
+  Locals locals;
 
   Descriptors descriptors;
-  Watches watches;  // driven contexts
-  Inodes inodes;
   uint32_t domain_count() const noexcept { return domain_count_; }
   Domain &domain(uint32_t i) noexcept { return *domains_[i]; }
   const Domain &domain(uint32_t i) const noexcept { return *domains_[i]; }

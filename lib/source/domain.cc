@@ -8,7 +8,7 @@ namespace torque {
 Domain::Domain(Context &owner, const Alloc &alloc, uint32_t number, uint32_t worker_count, bool driven) noexcept
     : context(owner), index(number), workers(worker_count), alloc_(alloc), slots(alloc, *this),
       timers(alloc, worker_count > 1 || (driven && owner.options.poll_deadline)), calls(alloc),
-      posted(alloc, owner.options.post_limit), batches(alloc, worker_count), sleepers_(driven ? 1 : 0) {}
+      posted(alloc, owner.options.post_limit), sleepers_(driven ? 1 : 0) {}
 
 Domain::~Domain() {
   if (queue_) free_queue(alloc_, queue_);

@@ -6,7 +6,6 @@
 #pragma once
 
 #include "queue/queue.hh"
-#include "source/batch_pool.hh"
 #include "source/calls.hh"
 #include "source/horizon.hh"
 #include "source/idle.hh"
@@ -59,7 +58,6 @@ class Domain {
   Calls calls;
   Posted posted;
   IdleList idle;
-  BatchPool batches;
   Counters outside;  // what threads that are not workers do here
 
   // After publishing work (in seq_cst order): wakes one sleeper if there is one and none is being woken already.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Descriptor sources: their registration, which only the owner of the number may change.
 #include "source/source.hh"
+#include "source/watches.hh"
 
 namespace torque {
 
@@ -146,12 +147,12 @@ namespace {
 torque_err try_to_rebuild_queue(Context &context) noexcept {
   Domain &d = context.domain(0);
   Descriptors &table = context.descriptors;
-  if (const torque_err err = context.watches.prepare_to_start_over()) return err;
+  if (const torque_err err = context.locals.get<Watches>().prepare_to_start_over()) return err;
   table.lock_all();
   torque_err err = d.queue().reopen(false);
   d.horizon.lose_mark();
   if (!err) {
-    context.watches.start_over();
+    context.locals.get<Watches>().start_over();
     d.slots.each([&](uint64_t handle) {
       Seen v;
       if (!look(handle, &v) || v.kind == Kind::timer || v.fd < 0 || table.owner_of(v.fd) != handle) return;

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "source/source.hh"
+#include "source/watches.hh"
 #include "worker/worker.hh"
 
 namespace torque {
@@ -12,7 +13,7 @@ namespace torque {
 // The context stays announced as asleep but while its sources are served: whoever brings work wakes it, at most once too
 // often.
 [[gnu::always_inline]] inline uint64_t Worker::watch_round(const std::atomic<uint64_t> *breaks, uint64_t timeout_ns) noexcept {
-  Watches &w = context_.watches;
+  Watches &w = context_.locals.get<Watches>();
   Queue &queue = domain.queue();
   Ready own[kNestedEvents];
   const bool nested = depth_++ != 0;  // a source's callback runs this

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "source/source.hh"
+#include "source/watches.hh"
 #include "stats/probes.hh"
 
 namespace torque {

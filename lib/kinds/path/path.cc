@@ -23,6 +23,7 @@
 #include "base/fd.hh"
 #include "base/syscall.hh"
 #include "source/folders.hh"
+#include "source/inodes.hh"
 #include "source/path.hh"
 #include "source/source.hh"
 
@@ -274,16 +275,16 @@ void PathSource::pop() noexcept {
 
 torque_err PathSource::watch_root() noexcept {
   int wd;
-  if (const torque_err err = context_.inodes.watch(*this, path_.text, how_root(), &wd)) return err;
+  if (const torque_err err = inodes_of(context_).watch(*this, path_.text, how_root(), &wd)) return err;
   Folder *root = folders_.root();
   Folder *other = folders_.find(wd);
   if (other && other != root) folders_.set_wd(other, -1);  // it took the root's place; the walk finds out
   if (root && root->wd != wd) {
-    context_.inodes.unwatch(*this, root->wd);
+    inodes_of(context_).unwatch(*this, root->wd);
     folders_.set_wd(root, wd);
   }
   if (!root && !folders_.add(nullptr, {}, wd)) {
-    context_.inodes.unwatch(*this, wd);
+    inodes_of(context_).unwatch(*this, wd);
     return TORQUE_ERR_RESOURCE;
   }
   return TORQUE_ERR_NONE;
@@ -294,9 +295,9 @@ torque_err PathSource::is_in_place(const Folder *f, bool *ret) noexcept {
   const char *path = spell(f, {});
   if (!path) return TORQUE_ERR_RESOURCE;
   int wd;
-  const torque_err err = context_.inodes.watch(*this, path, f->parent ? kHowBelow : how_root(), &wd);
+  const torque_err err = inodes_of(context_).watch(*this, path, f->parent ? kHowBelow : how_root(), &wd);
   *ret = !err && wd == f->wd;
-  if (!err && !*ret && !folders_.find(wd)) context_.inodes.unwatch(*this, wd);
+  if (!err && !*ret && !folders_.find(wd)) inodes_of(context_).unwatch(*this, wd);
   return is_gone(err) ? TORQUE_ERR_NONE : err;
 }
 
@@ -308,7 +309,7 @@ torque_err PathSource::enter(Folder *parent, std::string_view name, Folder **ret
   const char *path = spell(parent, name);
   if (!path) return TORQUE_ERR_RESOURCE;
   int wd;
-  torque_err err = context_.inodes.watch(*this, path, kHowBelow, &wd);
+  torque_err err = inodes_of(context_).watch(*this, path, kHowBelow, &wd);
   if (is_gone(err)) {
     incomplete_ = true;
     return TORQUE_ERR_NONE;
@@ -327,7 +328,7 @@ torque_err PathSource::enter(Folder *parent, std::string_view name, Folder **ret
     err = TORQUE_ERR_RESOURCE;
   }
   if (err || !in_place) {
-    if (*ret_fresh) context_.inodes.unwatch(*this, wd);
+    if (*ret_fresh) inodes_of(context_).unwatch(*this, wd);
     return err;
   }
   while (Folder *other = folders_.find_other(f)) {
@@ -346,7 +347,7 @@ void PathSource::leave(Folder *top) noexcept {
   for (Folder *f;;) {
     f = Folders::innermost(top);
     const bool last = f == top;
-    if (f->wd >= 0) context_.inodes.unwatch(*this, f->wd);
+    if (f->wd >= 0) inodes_of(context_).unwatch(*this, f->wd);
     folders_.remove(f);
     if (last) return;
   }
@@ -387,7 +388,7 @@ torque_err PathSource::read_folder(const Folder *f, F each) noexcept {
   (void)is_in_place(f, &here);
   if (!here) incomplete_ = true;  // it may have been another one that was read
   // Reading it has made events, which must not fill the kernel's queue.
-  if (mask & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE)) (void)context_.inodes.read(excludes);
+  if (mask & (IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE)) (void)inodes_of(context_).read(excludes);
   return err;
 }
 
@@ -471,7 +472,7 @@ void PathSource::follow() noexcept {
 }
 
 torque_err PathSource::start() noexcept {
-  if (const torque_err err = context_.inodes.attach(context_, *this)) return err;
+  if (const torque_err err = inodes_of(context_).attach(context_, *this)) return err;
   torque_err err = watch_root();
   if (!err && recursive()) err = walk(true);
   if (err == TORQUE_ERR_SYSCALL + ENOSPC) {
@@ -483,7 +484,7 @@ torque_err PathSource::start() noexcept {
 void PathSource::undo_start() noexcept {
   folders_.clear();
   made_.clear();
-  context_.inodes.detach(*this);
+  inodes_of(context_).detach(*this);
 }
 
 // ---- Events ----
@@ -618,7 +619,7 @@ void PathSource::look_again() noexcept {
     torque_err err = watch_root();
     if (is_gone(err)) {
       while (folders_.root()->child) leave(folders_.root()->child);
-      context_.inodes.unwatch(*this, folders_.root()->wd);
+      inodes_of(context_).unwatch(*this, folders_.root()->wd);
       folders_.set_wd(folders_.root(), -1);
       gone_ = true;
       tell(TORQUE_PATH_SELF_DELETED, folders_.root(), {}, {});
@@ -667,7 +668,7 @@ bool PathSource::prepare(Slot &s, bool *ret_more) noexcept {
       batch_.erase_front(at_);
       half_before_ -= std::exchange(at_, 0);
       bool lost;
-      if (!context_.inodes.take(*this, &batch_, &lost)) return false;
+      if (!inodes_of(context_).take(*this, &batch_, &lost)) return false;
       lost_ = lost_ || lost;
       continue;
     }
@@ -679,11 +680,11 @@ bool PathSource::prepare(Slot &s, bool *ret_more) noexcept {
       look_again();
       continue;
     }
-    if (context_.inodes.take(*this, &batch_, &lost_)) continue;
+    if (inodes_of(context_).take(*this, &batch_, &lost_)) continue;
     if (!incomplete_) return false;
     // All that had happened by now is served then, and what was not found is gone or was told.
-    incomplete_ = context_.inodes.read(excludes);
-    if (context_.inodes.take(*this, &batch_, &lost_)) incomplete_ = true;
+    incomplete_ = inodes_of(context_).read(excludes);
+    if (inodes_of(context_).take(*this, &batch_, &lost_)) incomplete_ = true;
   }
 }
 
@@ -723,7 +724,7 @@ torque_err start_path(Context &context, Slot &s, uint64_t handle) noexcept {
   if (ours) {
     err = p.start();
     const bool told = p.has_records();
-    if (!err && !context.inodes.serve(p)) err = TORQUE_ERR_STALE;
+    if (!err && !inodes_of(context).serve(p)) err = TORQUE_ERR_STALE;
     if (err)
       p.undo_start();
     else if (told)
@@ -736,12 +737,12 @@ torque_err start_path(Context &context, Slot &s, uint64_t handle) noexcept {
 
 void end_path(Slot &s) noexcept {
   timers_of(s).forget(s);
-  if (PathSource *p = path_of(s)) s.domain.get()->context.inodes.close(*p);
+  if (PathSource *p = path_of(s)) inodes_of(s.domain.get()->context).close(*p);
 }
 
 void free_path(Context &context, Slot &s) noexcept {
   PathSource *p = path_of(s);
-  if (p) context.inodes.detach(*p);
+  if (p) inodes_of(context).detach(*p);
   context.alloc.destroy(p);
 }
 

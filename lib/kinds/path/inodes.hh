@@ -15,10 +15,9 @@
 #include "base/error.hh"
 #include "base/mutex.hh"
 #include "base/vec.hh"
+#include "source/context.hh"
 
 namespace torque {
-
-class Context;
 
 // What one source watches and was not told yet. It belongs to the source; what is inside to Inodes.
 class InodeQueue {
@@ -51,6 +50,7 @@ class InodeQueue {
 
 class Inodes {
  public:
+  static constexpr Local kLocal = Local::inodes;
   explicit Inodes(const Alloc &alloc) noexcept : alloc_(alloc) {}
   ~Inodes();
   Inodes(const Inodes &) = delete;
@@ -107,5 +107,6 @@ class Inodes {
   Mutex lock_;
   Instance instances_[2] GUARDED_BY(lock_);
 };
+inline Inodes &inodes_of(const Context &context) noexcept { return context.locals.get<Inodes>(); }
 
 }  // namespace torque

@@ -11,6 +11,7 @@
 #include "base/alloc.hh"
 #include "base/mutex.hh"
 #include "libtorque/error.h"
+#include "source/context.hh"
 
 struct torque_datagrams;
 
@@ -31,6 +32,7 @@ class BatchPool {
   // run from a callback), or by another domain's worker.
   torque_datagrams *take(int32_t worker) noexcept;
   void give(int32_t worker, torque_datagrams *b) noexcept;
+  Mutex &lock_for_fork() noexcept { return lock_; }
 
  private:
   // Each is exchanged by one worker, until the last socket has gone.
@@ -49,5 +51,30 @@ class BatchPool {
   Mutex lock_;
   uint32_t sockets_ GUARDED_BY(lock_) = 0;
 };
+
+// Those of a context.
+class BatchPools {
+ public:
+  static constexpr Local kLocal = Local::batches;
+
+  explicit BatchPools(const Context &context) noexcept : context_(context) {}
+  ~BatchPools();
+  BatchPools(const BatchPools &) = delete;
+  BatchPools &operator=(const BatchPools &) = delete;
+
+  // Once the context has its domains. Errors: RESOURCE.
+  torque_err open() noexcept;
+  BatchPool &of(const Domain &d) noexcept { return pools_[d.index]; }
+
+  template <class F>
+  void each(F f) noexcept {
+    for (uint32_t i = 0; pools_ && i < context_.domain_count(); ++i) f(pools_[i]);
+  }
+
+ private:
+  const Context &context_;
+  BatchPool *pools_ = nullptr;
+};
+inline BatchPool &batches_of(const Domain &d) noexcept { return d.context.locals.get<BatchPools>().of(d); }
 
 }  // namespace torque

@@ -12,13 +12,15 @@
 #include "base/vec.hh"
 #include "libtorque/watch.h"
 #include "queue/queue.hh"
-#include "source/descriptors.hh"
+#include "source/context.hh"
 #include "stats/stats.hh"
 
 namespace torque {
 
 class Watches {
  public:
+  static constexpr Local kLocal = Local::watches;
+
   struct Owner {
     torque_watch_fn *fn = nullptr;
     void *arg = nullptr;

@@ -61,6 +61,19 @@ void BatchPool::give(int32_t worker, torque_datagrams *b) noexcept {
   }
 }
 
+BatchPools::~BatchPools() {
+  each([](BatchPool &p) { p.~BatchPool(); });
+  context_.alloc.put(pools_, context_.domain_count() * sizeof(BatchPool));
+}
+
+torque_err BatchPools::open() noexcept {
+  const uint32_t n = context_.domain_count();
+  pools_ = static_cast<BatchPool *>(context_.alloc.get(n * sizeof(BatchPool), alignof(BatchPool)));
+  if (!pools_) return TORQUE_ERR_RESOURCE;
+  for (uint32_t i = 0; i < n; ++i) new (&pools_[i]) BatchPool(context_.alloc, context_.domain(i).workers);
+  return TORQUE_ERR_NONE;
+}
+
 // ---- Failures ----
 
 void Failures::add(torque_err err, const msghdr &m, size_t size) noexcept {

@@ -93,9 +93,9 @@ torque_err open_port(Slot &s, Port &p) noexcept {
   }
   const int fd = made ? made.get() : p.setup.fd;
   torque_err err = set_up(p, fd);
-  if (!err) err = s.domain.get()->batches.enter();
+  if (!err) err = batches_of(*s.domain.get()).enter();
   if (err) return err;
-  p.pool = &s.domain.get()->batches;
+  p.pool = &batches_of(*s.domain.get());
   s.fd.set(fd);
   if (made) (void)made.release();
   else p.setup.fd = -1;

@@ -12,6 +12,7 @@
 
 #include "libtorque/datagram.h"
 #include "source/context.hh"
+#include "source/batch_pool.hh"
 #include "source/datagram_batch.hh"
 #include "source/source.hh"
 

@@ -322,6 +322,6 @@ bool Inodes::take(InodeQueue &q, Vec<char> *events, bool *ret_lost) noexcept {
   return any || *ret_lost;
 }
 
-bool run_inodes(Turn &t, Slot &s, uint64_t, uint32_t) noexcept { return t.context.inodes.read(ends(s).period != 0); }
+bool run_inodes(Turn &t, Slot &s, uint64_t, uint32_t) noexcept { return inodes_of(t.context).read(ends(s).period != 0); }
 
 }  // namespace torque
