@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "api/handle.hh"
+#include "api/job.hh"
 
 using namespace torque;
 

@@ -2,7 +2,7 @@
 #include "libtorque/child.h"
 
 #include "api/handle.hh"
-#include "source/child.hh"
+#include "kinds/child.hh"
 
 using namespace torque;
 

@@ -2,7 +2,7 @@
 #include "libtorque/condition.h"
 
 #include "api/handle.hh"
-#include "source/condition.hh"
+#include "kinds/condition.hh"
 
 using namespace torque;
 

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "api/handle.hh"
-#include "source/hub.hh"
+#include "kinds/signal.hh"
 
 namespace {
 constexpr uint32_t kDomainMax = 1024;

@@ -7,9 +7,9 @@
 
 #include "api/handle.hh"
 #include "base/syscall.hh"
-#include "source/condition.hh"
-#include "source/handler.hh"
-#include "source/hub.hh"
+#include "kinds/condition.hh"
+#include "kinds/handler.hh"
+#include "kinds/signal.hh"
 
 using namespace torque;
 

@@ -6,7 +6,7 @@
 
 #include "api/handle.hh"
 #include "base/syscall.hh"
-#include "source/datagram.hh"
+#include "kinds/datagram/datagram.hh"
 
 using namespace torque;
 

@@ -5,7 +5,7 @@
 // that ends (Context::stream_is_over()). So all that the program is told comes on a worker.
 #include "api/handle.hh"
 #include "libtorque/attr.h"
-#include "source/listener.hh"
+#include "kinds/listener.hh"
 #include "stream/stream.hh"
 
 using namespace torque;

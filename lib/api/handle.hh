@@ -6,12 +6,12 @@
 
 #include "base/visit.hh"
 #include "libtorque/context.h"
-#include "source/batch_pool.hh"
-#include "source/files.hh"
-#include "source/inodes.hh"
+#include "kinds/datagram/batch_pool.hh"
+#include "kinds/files.hh"
+#include "kinds/path/inodes.hh"
 #include "source/source.hh"
 #include "source/strand.hh"
-#include "source/watches.hh"
+#include "watch/watches.hh"
 #include "topology/request.hh"
 #include "worker/helpers.hh"
 #include "worker/team.hh"
@@ -138,6 +138,7 @@ class Registry {
   static bool has(const torque_ctx *ctx) noexcept;  // under lock
   static void remove(torque_ctx &ctx) noexcept;     // under lock
   static Condition &changed() noexcept;
+  static torque_ctx *first() noexcept;  // under lock; the others by next
 };
 
 // Every strand of a context, while its runner cannot be finished.
@@ -156,7 +157,7 @@ void each_strand(torque_ctx &ctx, F f) noexcept {
 pid_t ask_thread_id() noexcept;
 inline pid_t this_thread() noexcept { return thread_id ? thread_id : ask_thread_id(); }
 
-// Installs the fork handlers, once in a process.
+// Installs the fork handlers, once in a process. See fork.cc.
 torque_err watch_forks() noexcept;
 
 // Common checks of the calls that take a context. Within a visit: what is found lives until that is over.
@@ -196,9 +197,6 @@ class Setup {
   Seen seen;
   torque_err err = TORQUE_ERR_STALE;
 };
-
-// Of offloaded work, or of file operations.
-torque_err cancel_job(uint64_t handle, bool of_files) noexcept;
 
 // Does the last step of making a source. The caller's variable is set first: the first callback may run before this
 // returns. On failure nothing is left of the source, and no finalizer runs.

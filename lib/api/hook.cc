@@ -2,6 +2,7 @@
 #include "libtorque/hook.h"
 
 #include "api/handle.hh"
+#include "kinds/idle.hh"
 
 using namespace torque;
 

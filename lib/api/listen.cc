@@ -7,7 +7,7 @@
 #include "api/address.hh"
 #include "api/handle.hh"
 #include "base/syscall.hh"
-#include "source/listener.hh"
+#include "kinds/listener.hh"
 
 using namespace torque;
 

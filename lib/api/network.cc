@@ -2,7 +2,7 @@
 #include "libtorque/network.h"
 
 #include "api/handle.hh"
-#include "source/network.hh"
+#include "kinds/network/network.hh"
 
 using namespace torque;
 

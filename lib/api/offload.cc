@@ -2,6 +2,7 @@
 #include "libtorque/offload.h"
 
 #include "api/handle.hh"
+#include "api/job.hh"
 
 using namespace torque;
 

@@ -11,7 +11,7 @@
 #include "base/clock.hh"
 #include "base/syscall.hh"
 #include "libtorque/torque.h"
-#include "source/hub.hh"
+#include "kinds/signal.hh"
 
 using namespace torque;
 

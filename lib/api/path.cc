@@ -2,7 +2,7 @@
 #include "libtorque/path.h"
 
 #include "api/handle.hh"
-#include "source/path.hh"
+#include "kinds/path/path.hh"
 
 using namespace torque;
 

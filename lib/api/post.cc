@@ -54,7 +54,8 @@ torque_err torque_source_run(torque_source source, torque_run_fn *fn, void *arg)
   Seen v;
   if (!fn) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
-  return v.kind == Kind::stream ? call_stream(source, fn, arg) : call_source(source, fn, arg);
+  const auto call = ops_of(v.kind).call;
+  return (call ? call : call_source)(source, fn, arg);
 }
 
 torque_err torque_strand_new(struct torque_ctx *ctx, struct torque_strand **ret_strand) {

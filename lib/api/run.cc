@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "api/handle.hh"
+#include "kinds/signal.hh"
 #include "worker/watch_round.hh"
 
 using namespace torque;
@@ -105,13 +106,9 @@ void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
   ctx.core.domain(0).slots.each([&](uint64_t handle) {
     Seen v;
     if (*err || !look(handle, &v)) return;
-    if (v.kind == Kind::stream) revive_stream(*v.slot);
-    if (v.kind == Kind::listener) revive_listener(*v.slot);
-    if (word::state(v.word) == word::NEW) return;
-    if (v.kind == Kind::datagram) *err = reattach_port(*v.slot, handle);
-    else if (v.kind == Kind::network) *err = reattach_network(*v.slot, handle);
-    else if (watches_descriptor(v.kind)) *err = reattach_fd(*v.slot, handle);
-    if (v.kind == Kind::timer && (v.traits & kWall)) *err = v.domain->timers.need_wall(v.domain->queue());
+    const KindOps &kind = ops_of(v.kind);
+    if (kind.revive) kind.revive(*v.slot);
+    if (kind.reattach && word::state(v.word) != word::NEW) *err = kind.reattach(*v.slot, handle);
   });
 }
 

@@ -2,7 +2,7 @@
 #include "libtorque/signal.h"
 
 #include "api/handle.hh"
-#include "source/hub.hh"
+#include "kinds/signal.hh"
 
 using namespace torque;
 

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "api/handle.hh"
+#include "kinds/timer.hh"
 #include "stream/stream.hh"
 
 using namespace torque;
@@ -33,49 +34,19 @@ torque_err make_fd_source(torque_ctx *ctx, Kind kind, int fd, uint32_t events, u
   s->fn = reinterpret_cast<Callback>(fn);
   s->arg.set(arg);
   s->fd.set(fd);
-  s->traits.set(traits);
+  s->traits.set(static_cast<uint16_t>(traits | (kind == Kind::fd ? kFiltered : 0)));
   s->interest.store(events, std::memory_order_relaxed);
   *ret = handle_of(*s);
   return TORQUE_ERR_NONE;
-}
-
-torque_err submit(Context &context, Slot &s) noexcept {
-  torque_ctx &ctx = *context.handle;
-  Job &j = job_of(s);
-  return j.fn || !ctx.files.in_use() ? ctx.helpers.submit(j) : ctx.files.of(*s.domain.get()).submit(j);
-}
-
-torque_err start_job(Context &context, Slot &s, uint64_t handle) noexcept {
-  Seen v;
-  if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // it may be over before this returns
-  const bool armed = arm_word(s, generation_of(handle));
-  const torque_err err = armed ? submit(context, s) : TORQUE_ERR_STATE;
-  let_go(s);
-  if (err && armed) disarm_word(s, generation_of(handle));
-  return err;
 }
 
 }  // namespace
 
 // Requires: this thread sets the source up.
 static torque_err start_new(Context &context, const Seen &v, uint64_t source) noexcept {
-  Slot &s = *v.slot;
-  switch (v.kind) {
-    case Kind::fd:
-    case Kind::child: return start_fd(context, s, source);
-    case Kind::signal: return start_signal(context, s, source);
-    case Kind::listener: return start_listener(context, s, source);
-    case Kind::stream: return start_stream(context, s, source);
-    case Kind::datagram: return start_port(context, s, source);
-    case Kind::datagrams: return start_group(context, s, source);
-    case Kind::path: return start_path(context, s, source);
-    case Kind::network: return start_network(context, s, source);
-    case Kind::timer: return TORQUE_ERR_KIND;
-    case Kind::job: return start_job(context, s, source);
-    case Kind::waiter: return start_waiter(s, source);
-    case Kind::idle: return start_idle(s, source);
-    default: return arm_word(s, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
-  }
+  const auto start = ops_of(v.kind).start;
+  if (start) return start(context, *v.slot, source);
+  return arm_word(*v.slot, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
 }
 
 torque_err torque::start_source(uint64_t source) noexcept {
@@ -95,7 +66,7 @@ namespace {
 
 torque_err put_strand(Slot &s, Kind kind, const Context &context, torque_strand *strand) noexcept {
   const uint16_t traits = s.traits.get();
-  if (kind == Kind::listener || kind == Kind::condition || (traits & kConcurrent)) return TORQUE_ERR_KIND;
+  if ((ops_of(kind).traits & trait::kNoStrand) || (traits & kConcurrent)) return TORQUE_ERR_KIND;
   if (strand && strand->context() != &context) return TORQUE_ERR_INVAL;
   if (strand) strand->ref();
   if (Strand *before = ends(s).strand.get()) before->unref();
@@ -123,7 +94,7 @@ torque_err put_attr(const Seen &v, const torque_attr &attr) noexcept {
   return TORQUE_ERR_NONE;
 }
 
-torque_err start_timer(const Seen &v, uint64_t handle, const TimerStart *timer) noexcept {
+torque_err start_timer_with(const Seen &v, uint64_t handle, const TimerStart *timer) noexcept {
   if (!timer) return TORQUE_ERR_NONE;  // torque_timer_set() starts it
   end_setup(*v.slot, generation_of(handle));  // which that would wait for
   return set_timer(handle, timer->when, timer->period, timer->flags);
@@ -147,7 +118,7 @@ torque_err torque::start_with(torque_source source, const torque_attr &attr, con
   const Seen &v = setup.seen;
   if (v.kind == Kind::stream && s.fd.get() < 0) return TORQUE_ERR_STATE;  // others start it
   if (!err) err = put_attr(v, attr);
-  if (!err) err = v.kind == Kind::timer ? start_timer(v, source, timer) : start_new(v.domain->context, v, source);
+  if (!err) err = v.kind == Kind::timer ? start_timer_with(v, source, timer) : start_new(v.domain->context, v, source);
   if (err) {
     retire(source, TORQUE_END_REMOVED);
     ends(s).final = nullptr;
@@ -166,23 +137,6 @@ torque_err torque::start_with_or_undo(torque_source source, const torque_attr *a
   *ret = source;
   const torque_err err = start_with(source, *attr, timer);
   if (err) *ret = before;
-  return err;
-}
-
-torque_err torque::cancel_job(uint64_t handle, bool of_files) noexcept {
-  Seen v;
-  if (!look(handle, &v)) return TORQUE_ERR_STALE;
-  if (v.kind != Kind::job) return TORQUE_ERR_KIND;
-  if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
-  if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // a look into it
-  torque_ctx &ctx = *v.domain->context.handle;
-  Job &j = job_of(*v.slot);
-  torque_err err = TORQUE_ERR_KIND;
-  if (of_files == (j.fn == nullptr)) {
-    const bool in_ring = of_files && ctx.files.in_use();
-    err = (in_ring ? ctx.files.of(*v.domain).cancel(j) : ctx.helpers.cancel(j)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
-  }
-  let_go(*v.slot);
   return err;
 }
 
@@ -285,7 +239,7 @@ torque_err torque_source_remove(torque_source source) {
   Seen v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
-  if (retire(source, TORQUE_END_REMOVED, v.kind == Kind::job)) return TORQUE_ERR_NONE;
+  if (retire(source, TORQUE_END_REMOVED, ops_of(v.kind).traits & trait::kCannotBeCutOff)) return TORQUE_ERR_NONE;
   return look(source, &v) ? TORQUE_ERR_STATE : TORQUE_ERR_STALE;
 }
 

@@ -13,7 +13,7 @@
 #include "api/attempt.hh"
 #include "api/handle.hh"
 #include "base/syscall.hh"
-#include "source/listener.hh"
+#include "kinds/listener.hh"
 #include "stream/stream.hh"
 
 using namespace torque;

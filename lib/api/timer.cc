@@ -2,6 +2,7 @@
 #include "libtorque/timer.h"
 
 #include "api/handle.hh"
+#include "kinds/timer.hh"
 
 using namespace torque;
 
@@ -19,7 +20,7 @@ torque_err make_timer(torque_ctx *ctx, int32_t clock, torque_timer_fn *fn, void 
   s->fn = reinterpret_cast<Callback>(fn);
   s->arg.set(arg);
   s->traits.set(wall ? kWall : uint16_t{0});
-  d.timers.adopt(*s);
+  d.timers.adopt(*s, true);
   const torque_err err = wall ? d.timers.need_wall(d.queue()) : TORQUE_ERR_NONE;
   if (err) retire(handle_of(*s), TORQUE_END_REMOVED);
   else *ret = handle_of(*s);

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 
 #include "base/syscall.hh"
-#include "source/child.hh"
+#include "kinds/child.hh"
 #include "source/source.hh"
 
 struct torque_child_event {

@@ -4,7 +4,8 @@
 
 #include "base/error.hh"
 #include "base/fd.hh"
-#include "source/slot.hh"
+#include "libtorque/child.h"
+#include "source/source.hh"
 
 namespace torque {
 
@@ -14,13 +15,25 @@ struct ChildOf {
   uint32_t flags;
 };
 inline void set_child(Slot &s, ChildOf c) noexcept {
-  ends(s).period = uint64_t{c.flags} << 32 | static_cast<uint32_t>(c.pid);
+  ends(s).process = uint64_t{c.flags} << 32 | static_cast<uint32_t>(c.pid);
 }
 inline ChildOf child_of(Slot &s) noexcept {
-  return {static_cast<int32_t>(ends(s).period), static_cast<uint32_t>(ends(s).period >> 32)};
+  return {static_cast<int32_t>(ends(s).process), static_cast<uint32_t>(ends(s).process >> 32)};
 }
 
 // A descriptor of that process. foreign: it need not be a child of this one.
 torque_err open_child(int32_t pid, bool foreign, Fd *ret) noexcept;
+
+bool run_child(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+
+inline constexpr KindOps kChildKind = {
+    .run = run_child,
+    .name = "child",
+    .public_kind = TORQUE_KIND_CHILD,
+    .traits = trait::kDescriptor | trait::kTakesCalls,
+    .start = start_fd,
+    .dismantle = detach_fd,
+    .reattach = reattach_fd,
+};
 
 }  // namespace torque

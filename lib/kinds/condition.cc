@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/condition.hh"
+#include "kinds/condition.hh"
 
 #include "base/futex.hh"
 
@@ -207,11 +207,12 @@ torque_err make_condition(Context &context, bool counting, uint64_t *ret) noexce
   return TORQUE_ERR_NONE;
 }
 
-void end_condition(Slot &s, uint32_t reason) noexcept {
-  if (auto *p = static_cast<WaitPoint *>(ends(s).extra)) p->end(reason);
+void end_condition(const Seen &v, uint64_t) noexcept {
+  const uint32_t reason = word::reason(v.slot->word.load(std::memory_order_acquire));
+  if (auto *p = static_cast<WaitPoint *>(ends(*v.slot).extra)) p->end(reason);
 }
 
-void free_condition(Context &context, Slot &s) noexcept {
+void free_condition(Context &context, Slot &s, uint32_t) noexcept {
   auto *p = static_cast<WaitPoint *>(ends(s).extra);
   if (!p) return;
   {
@@ -221,7 +222,7 @@ void free_condition(Context &context, Slot &s) noexcept {
   context.alloc.destroy(p);
 }
 
-bool is_waited_for(Slot &s) noexcept {
+bool has_waiters(Slot &s) noexcept {
   auto *p = static_cast<WaitPoint *>(ends(s).extra);
   return p && p->has_children();
 }
@@ -244,7 +245,7 @@ torque_err make_waiter(const Seen &v, torque_condition_fn *fn, void *arg, uint64
   return TORQUE_ERR_NONE;
 }
 
-torque_err start_waiter(Slot &s, uint64_t handle) noexcept {
+torque_err start_waiter(Context &, Slot &s, uint64_t handle) noexcept {
   auto &w = *static_cast<SourceWaiter *>(ends(s).extra);
   Seen v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
@@ -258,12 +259,12 @@ torque_err start_waiter(Slot &s, uint64_t handle) noexcept {
   return err;
 }
 
-void end_waiter(Slot &s) noexcept {
-  auto *w = static_cast<SourceWaiter *>(ends(s).extra);
+void end_waiter(const Seen &v, uint64_t) noexcept {
+  auto *w = static_cast<SourceWaiter *>(ends(*v.slot).extra);
   if (w) w->point->withdraw(*w);
 }
 
-void free_waiter(Context &context, Slot &s) noexcept {
+void free_waiter(Context &context, Slot &s, uint32_t) noexcept {
   auto *w = static_cast<SourceWaiter *>(ends(s).extra);
   if (!w) return;
   WaitPoint &point = *w->point;

@@ -111,4 +111,35 @@ void release_threads_of(const Context &context) noexcept;
 void lock_conditions_for_fork() noexcept;
 void unlock_conditions_after_fork(bool child) noexcept;
 
+bool has_waiters(Slot &) noexcept;
+void end_condition(const Seen &, uint64_t) noexcept;  // and those who wait for it
+void free_condition(Context &, Slot &, uint32_t reason) noexcept;
+
+bool run_waiter(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+torque_err start_waiter(Context &, Slot &, uint64_t) noexcept;
+void end_waiter(const Seen &, uint64_t) noexcept;
+void free_waiter(Context &, Slot &, uint32_t reason) noexcept;
+uint64_t condition_of(Slot &) noexcept;
+
+// What the program has: it never runs, and lives as long as who waits for it.
+inline constexpr KindOps kConditionKind = {
+    .name = "condition",
+    .public_kind = TORQUE_KIND_CONDITION,
+    .traits = trait::kParent | trait::kNoStrand,
+    .dismantle = end_condition,
+    .free_after_final = free_condition,
+    .has_children = has_waiters,
+};
+
+inline constexpr KindOps kWaiterKind = {
+    .run = run_waiter,
+    .name = "waiter",
+    .public_kind = TORQUE_KIND_WAITER,
+    .traits = trait::kTakesCalls,
+    .start = start_waiter,
+    .dismantle = end_waiter,
+    .free_after_final = free_waiter,
+    .parent = condition_of,
+};
+
 }  // namespace torque

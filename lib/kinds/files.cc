@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/files.hh"
+#include "kinds/files.hh"
 
 #include <sys/uio.h>
 #include <unistd.h>

@@ -7,7 +7,7 @@
 
 #include "libtorque/aio.h"
 #include "queue/uring.hh"
-#include "source/job.hh"
+#include "kinds/job.hh"
 
 namespace torque {
 
@@ -83,6 +83,16 @@ class FileRings {
   Context &context_;
   Files *rings_ = nullptr;
   uint32_t count_ = 0;
+};
+
+bool run_ring(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+
+inline constexpr KindOps kRingKind = {
+    .run = run_ring,
+    .name = "ring",
+    .public_kind = TORQUE_KIND_INTERNAL,
+    .traits = trait::kDescriptor,
+    .dismantle = detach_fd,
 };
 
 }  // namespace torque

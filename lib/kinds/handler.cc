@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/handler.hh"
+#include "kinds/handler.hh"
 
 #include <poll.h>
 #include <sched.h>

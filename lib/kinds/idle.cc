@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Idle sources.
-#include "libtorque/hook.h"
-#include "source/source.hh"
+#include "kinds/idle.hh"
 
 namespace torque {
 
@@ -39,17 +37,17 @@ torque_err set_idle(uint64_t handle, bool active) noexcept {
   return TORQUE_ERR_NONE;
 }
 
-torque_err start_idle(Slot &s, uint64_t handle) noexcept {
+torque_err start_idle(Context &, Slot &s, uint64_t handle) noexcept {
   if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
   (void)set_idle(handle, true);
   return TORQUE_ERR_NONE;
 }
 
-void end_idle(Slot &s) noexcept {
-  if (ends(s).extra) s.domain.get()->idle.forget(idle_of(s));
+void end_idle(const Seen &v, uint64_t) noexcept {
+  if (ends(*v.slot).extra) v.domain->idle.forget(idle_of(*v.slot));
 }
 
-void free_idle(Context &context, Slot &s) noexcept { context.alloc.destroy(static_cast<IdleSource *>(ends(s).extra)); }
+void free_idle(Context &context, Slot &s, uint32_t) noexcept { context.alloc.destroy(static_cast<IdleSource *>(ends(s).extra)); }
 
 bool run_idle(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
   const auto fn = reinterpret_cast<torque_idle_fn *>(s.fn);

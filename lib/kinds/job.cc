@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/job.hh"
+#include "kinds/job.hh"
 
 namespace torque {
 
@@ -38,7 +38,7 @@ bool run_job(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
   return false;
 }
 
-void end_job(Context &context, Slot &s) noexcept {
+void free_job(Context &context, Slot &s) noexcept {
   auto *j = static_cast<Job *>(ends(s).extra);
   if (!j) return;
   // Done, but not told when the context stopped; or never begun.

@@ -66,4 +66,7 @@ void cancel_jobs_of_parent(Context &context) noexcept;
 // The context is given up in a child: nobody is told anything there.
 void free_jobs_of_parent(Context &context) noexcept;
 
+bool run_job(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+void free_job(Context &, Slot &) noexcept;  // tells what was not told
+
 }  // namespace torque

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Listeners. What the caller holds is a source that never fires itself; it lives as long as its acceptors, one for each
 // domain that takes connections. Every acceptor has a descriptor number of its own.
-#include "source/listener.hh"
+#include "kinds/listener.hh"
 
 #include <netinet/in.h>
 #include <sched.h>
@@ -283,12 +283,12 @@ torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
   return err;
 }
 
-void end_listener(Slot &s) noexcept {
-  auto *l = static_cast<Listener *>(ends(s).extra);
+void end_listener(const Seen &v, uint64_t) noexcept {
+  auto *l = static_cast<Listener *>(ends(*v.slot).extra);
   if (l) end_acceptors(*l);
 }
 
-void free_listener(Context &context, Slot &s) noexcept {
+void free_listener(Context &context, Slot &s, uint32_t) noexcept {
   auto *l = static_cast<Listener *>(ends(s).extra);
   if (!l) return;
   if (l->guests) close_guests(context, *l->guests);
@@ -315,7 +315,34 @@ void revive_listener(Slot &s) noexcept {
   for (uint32_t i = 0; l && i < l->domains; ++i) l->part[i].taking.store(false, std::memory_order_relaxed);
 }
 
-void end_acceptor(Slot &s) noexcept {
+// Of the first part, if that is the only socket. STATE: it has none yet.
+static torque_err descriptor_of_held(Slot &s, int32_t *ret) noexcept {
+  const Listener &l = listener_of(s);
+  Seen part;
+  if (hold_acceptor(l, &part)) return has_ended(s) ? TORQUE_ERR_STALE : TORQUE_ERR_STATE;
+  const bool several = l.parts > 1 && l.policy == TORQUE_LISTEN_REUSEPORT;
+  const int fd = part.slot->fd.get();
+  let_go(*part.slot);
+  if (several) return TORQUE_ERR_KIND;
+  *ret = fd;
+  return TORQUE_ERR_NONE;
+}
+
+torque_err descriptor_of_listener(const Seen &seen, uint64_t handle, int32_t *ret) noexcept {
+  Seen v;
+  if (word::state(seen.word) == word::NEW) return TORQUE_ERR_STATE;
+  if (!hold(handle, &v)) return TORQUE_ERR_STALE;
+  const torque_err err = descriptor_of_held(*v.slot, ret);
+  let_go(*v.slot);
+  return err;
+}
+
+void end_acceptor(const Seen &v, uint64_t handle) noexcept {
+  detach_fd(v, handle);
+  timers_of(*v.slot).forget(*v.slot);
+}
+
+void free_acceptor(Context &, Slot &s) noexcept {
   const auto *l = static_cast<Listener *>(ends(s).extra);
   if (Slot *parent = find_slot(index_of(l->parent))) let_go(*parent);
 }

@@ -107,4 +107,38 @@ torque_err with_listener(torque_source source, F f) noexcept {
   return err;
 }
 
+torque_err start_listener(Context &, Slot &, uint64_t) noexcept;
+void end_listener(const Seen &, uint64_t) noexcept;
+void free_listener(Context &, Slot &, uint32_t reason) noexcept;
+void revive_listener(Slot &) noexcept;
+torque_err descriptor_of_listener(const Seen &, uint64_t, int32_t *ret) noexcept;
+
+bool run_acceptor(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+void end_acceptor(const Seen &, uint64_t) noexcept;
+void free_acceptor(Context &, Slot &) noexcept;  // and its hold of the listener
+
+// What the program has: it never runs, and lives as long as its acceptors.
+inline constexpr KindOps kListenerKind = {
+    .name = "listener",
+    .public_kind = TORQUE_KIND_LISTENER,
+    .traits = trait::kParent | trait::kNoStrand,
+    .start = start_listener,
+    .dismantle = end_listener,
+    .free_after_final = free_listener,
+    .revive = revive_listener,
+    .descriptor = descriptor_of_listener,
+};
+
+// One domain's part of it.
+inline constexpr KindOps kAcceptorKind = {
+    .run = run_acceptor,
+    .name = "acceptor",
+    .public_kind = TORQUE_KIND_LISTENER,
+    .traits = trait::kDescriptor | trait::kPartOfAnother,
+    .dismantle = end_acceptor,
+    .free_before_final = free_acceptor,
+    .reattach = reattach_fd,
+    .descriptor = descriptor_of,
+};
+
 }  // namespace torque

@@ -13,8 +13,8 @@
 
 #include "base/fd.hh"
 #include "base/syscall.hh"
-#include "source/handler.hh"
-#include "source/hub.hh"
+#include "kinds/handler.hh"
+#include "kinds/signal.hh"
 #include "source/source.hh"
 
 namespace torque {
@@ -299,8 +299,8 @@ torque_err start_signal(Context &context, Slot &s, uint64_t handle) noexcept {
   return err;
 }
 
-void end_signal(Slot &s) noexcept {
-  auto *w = static_cast<Watch *>(ends(s).extra);
+void end_signal(const Seen &v, uint64_t) noexcept {
+  auto *w = static_cast<Watch *>(ends(*v.slot).extra);
   Lock lock(hub.lock);
   if (!w || !w->linked) return;
   unlink(*w);
@@ -386,7 +386,7 @@ torque_err reattach_signals(Context &context) noexcept {
   // As if nothing had been, so that it can be tried again.
   context.each_source([&](uint64_t handle) {
     Seen v;
-    if (look(handle, &v) && v.kind == Kind::signal) end_signal(*v.slot);
+    if (look(handle, &v) && v.kind == Kind::signal) end_signal(v, handle);
   });
   return err;
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The process's signal hub, as the rest of the library meets it. See signal.cc.
+// Signal sources, and the process's signal hub as the rest of the library meets it. See signal.cc.
 #pragma once
 
-#include "source/context.hh"
+#include "libtorque/signal.h"
+#include "source/source.hh"
 
 namespace torque {
 
@@ -16,5 +17,31 @@ void hub_after_fork_in_parent() noexcept;
 void hub_after_fork_in_child() noexcept;
 // A dead context's copies in a child.
 void free_attachment_in_child(Context &context) noexcept;
+// In a child where the context lives on, after its sources.
+torque_err reattach_signals(Context &context) noexcept;
+
+torque_err start_signal(Context &, Slot &, uint64_t) noexcept;
+void end_signal(const Seen &, uint64_t) noexcept;  // no new arrivals
+void free_signal(Context &, Slot &) noexcept;
+bool run_signal(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+
+inline constexpr KindOps kSignalKind = {
+    .run = run_signal,
+    .name = "signal",
+    .public_kind = TORQUE_KIND_SIGNAL,
+    .traits = trait::kTakesCalls,
+    .start = start_signal,
+    .dismantle = end_signal,
+    .free_before_final = free_signal,
+};
+
+inline constexpr KindOps kHubKind = {
+    .run = run_hub,
+    .name = "hub",
+    .public_kind = TORQUE_KIND_INTERNAL,
+    .traits = trait::kDescriptor,
+    .dismantle = detach_fd,
+};
 
 }  // namespace torque

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Timer sources.
-#include "libtorque/timer.h"
+#include "kinds/timer.hh"
 
 #include "base/tsan.hh"
-#include "source/source.hh"
 
 namespace torque {
 
@@ -64,6 +62,15 @@ torque_err cancel_timer(uint64_t handle) noexcept {
   if (!look(handle, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
   return timers_of(*v.slot).cancel(*v.slot, generation_of(handle)) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+}
+
+torque_err start_timer(Context &, Slot &, uint64_t) noexcept { return TORQUE_ERR_KIND; }
+
+void end_timer(const Seen &v, uint64_t) noexcept { timers_of(*v.slot).forget(*v.slot); }
+
+torque_err reattach_timer(Slot &s, uint64_t) noexcept {
+  Domain &d = *s.domain.get();
+  return s.traits.get() & kWall ? d.timers.need_wall(d.queue()) : TORQUE_ERR_NONE;
 }
 
 bool run_timer(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {

@@ -14,20 +14,7 @@ Calls &calls_of(const Slot &s) noexcept { return chunk_of(s)->pool->owner.calls;
 
 // Who fires in one place at a time, and there.
 bool has_turn(const Seen &v) noexcept {
-  if (v.traits & kConcurrent) return false;
-  switch (v.kind) {
-    case Kind::fd:
-    case Kind::event:
-    case Kind::timer:
-    case Kind::signal:
-    case Kind::child:
-    case Kind::datagram:
-    case Kind::path:
-    case Kind::waiter:
-    case Kind::network:
-    case Kind::idle: return true;
-    default: return false;
-  }
+  return !(v.traits & kConcurrent) && (ops_of(v.kind).traits & trait::kTakesCalls);
 }
 
 bool is_over(const Slot &s) noexcept { return word::state(s.word.load(std::memory_order_acquire)) == word::RETIRED; }

@@ -8,7 +8,7 @@
 #include "queue/queue.hh"
 #include "source/calls.hh"
 #include "source/horizon.hh"
-#include "source/idle.hh"
+#include "source/idle_list.hh"
 #include "source/posted.hh"
 #include "source/postponed.hh"
 #include "source/slots.hh"

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Descriptor sources: their registration, which only the owner of the number may change.
+// Descriptors in the queue of a domain: their registration, which only the owner of the number may change.
 #include "source/source.hh"
-#include "source/watches.hh"
 
 namespace torque {
 
@@ -49,7 +48,7 @@ torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
     Descriptors::Entry entry(context.descriptors, fd);
     before = previous_owner(entry, handle);
     // Where the number is registered, or was: there the kernel can tell which.
-    if (before.domain && s.kind.get() != Kind::acceptor) move_to(s, *before.domain);
+    if (before.domain && !(ops_of(s).traits & trait::kPartOfAnother)) move_to(s, *before.domain);
     if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
     Domain &d = *s.domain.get();
     const uint32_t interest = s.interest.load(std::memory_order_relaxed);
@@ -121,9 +120,6 @@ void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept {
   if (err && err != TORQUE_ERR_SYSCALL + ENOENT && err != TORQUE_ERR_SYSCALL + EBADF) (void)activate(handle, interest);
 }
 
-namespace {
-
-// In a queue that was rebuilt. Requires: the number's lock, and that the source owns the number.
 torque_err register_again(Slot &s, uint64_t handle) noexcept {
   const uint16_t traits = s.traits.get();
   if (traits & kAlwaysReady) return TORQUE_ERR_NONE;
@@ -132,76 +128,15 @@ torque_err register_again(Slot &s, uint64_t handle) noexcept {
   return err == TORQUE_ERR_SYSCALL + EBADF ? TORQUE_ERR_NONE : err;
 }
 
-}  // namespace
-
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept {
   Descriptors::Entry entry(s.domain.get()->context.descriptors, s.fd.get());
   return entry.owner() == handle ? register_again(s, handle) : TORQUE_ERR_NONE;
 }
 
-namespace {
-
-// An orphaned registration: a descriptor that was closed while a duplicate lives stays registered, and nobody can name it
-// to the kernel any more. Edges of it are dropped as stale, one at a time; a level would be reported for ever. So the queue
-// is rebuilt, while no number can change hands.
-torque_err try_to_rebuild_queue(Context &context) noexcept {
-  Domain &d = context.domain(0);
-  Descriptors &table = context.descriptors;
-  if (const torque_err err = context.locals.get<Watches>().prepare_to_start_over()) return err;
-  table.lock_all();
-  torque_err err = d.queue().reopen(false);
-  d.horizon.lose_mark();
-  if (!err) {
-    context.locals.get<Watches>().start_over();
-    d.slots.each([&](uint64_t handle) {
-      Seen v;
-      if (!look(handle, &v) || v.kind == Kind::timer || v.fd < 0 || table.owner_of(v.fd) != handle) return;
-      // Memory is short: it runs, and finds out.
-      if (register_again(*v.slot, handle)) (void)activate(handle, v.slot->interest.load(std::memory_order_relaxed));
-    });
-    err = d.timers.watch_again(d.queue());
-  }
-  table.unlock_all();
-  return err;
-}
-
-}  // namespace
-
-void rebuild_queue(Context &context) noexcept {
-  if (!try_to_rebuild_queue(context)) return;
-  context.log.say(TORQUE_LOG_WARNING, "the queue of a driven context could not be rebuilt");
-}
-
-namespace {
-
-constexpr uint32_t kLevelCalls = 256;  // of one source between two looks whether its number is still its file
-
-// A level whose descriptor was closed while a duplicate lives is told for ever, and its callback cannot make it end. Only
-// the kernel can say that the number is another file's by now, or none's.
-void look_at_level(Turn &t, Slot &s, uint64_t handle) noexcept {
-  const uint32_t calls = s.expirations.load(std::memory_order_relaxed) + 1;
-  s.expirations.store(calls % kLevelCalls, std::memory_order_relaxed);
-  if (calls < kLevelCalls || (s.traits.get() & kAlwaysReady)) return;
-  {
-    Descriptors::Entry entry(t.context.descriptors, s.fd.get());
-    if (entry.owner() != handle) return;
-    const uint32_t interest = s.interest.load(std::memory_order_relaxed);
-    const torque_err err = s.domain.get()->queue().rearm(s.fd.get(), handle, interest, Trigger::level);
-    t.counters.add(Counter::controls);
-    if (err != TORQUE_ERR_SYSCALL + ENOENT && err != TORQUE_ERR_SYSCALL + EBADF) return;
-    entry.set_owner(0);  // so that the queue is rebuilt without it
-  }
-  rebuild_queue(t.context);
-}
-
-}  // namespace
-
-bool run_fd(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
-  const auto fn = reinterpret_cast<torque_fd_fn *>(s.fn);
-  const bool again = fn(handle, s.fd.get(), events, s.arg.look()) == TORQUE_AGAIN;
-  if (s.traits.get() & kLevel) [[unlikely]]
-    look_at_level(t, s, handle);
-  return again;
+torque_err descriptor_of(const Seen &v, uint64_t, int32_t *ret) noexcept {
+  if (v.fd < 0) return TORQUE_ERR_STATE;
+  *ret = v.fd;
+  return TORQUE_ERR_NONE;
 }
 
 }  // namespace torque

@@ -51,6 +51,7 @@ constexpr uint16_t kExclusiveWake = 0x40;
 constexpr uint16_t kOwnsFd = 0x80;  // the descriptor is the library's and is closed with the source
 constexpr uint16_t kStranded = 0x100;  // it has a strand
 constexpr uint16_t kElsewhere = 0x200;     // another domain serves it than the one whose slot it has
+constexpr uint16_t kFiltered = 0x20;  // of what comes, the callback is told what its interest says
 constexpr uint16_t kBegun = 0x800;  // a stream that Context::any_stream() counts
 constexpr uint16_t kGuest = 0x400;  // a listener has made it: it has no finalizer but Ends::guests
 
@@ -81,15 +82,20 @@ struct alignas(64) Slot {
   Steady<Domain *> domain;  // that serves it
   Callback fn;              // constant from start to finish
   Steady<void *> arg;       // changes at any time, by who holds the source: look() for each call of the callback
-  Steady<int32_t> fd;       // -1: none. Timers, under the timer lock: ns by which slack moved the deadline
+  union {
+    Steady<int32_t> fd;        // kinds with a descriptor (trait::kDescriptor); -1: none
+    Steady<int32_t> moved_by;  // timers, under the timer lock: ns by which slack moved the deadline
+  };
   uint32_t index;           // constant for ever
   Steady<Kind> kind;
   std::atomic<uint8_t> calls;  // functions wait for its turn; written under the lock of calls.hh, for the holder to see
   Steady<uint16_t> traits;
 
-  // Descriptors: the events asked for; written under the entry lock, relaxed readers may see the old value for one event.
-  // Timers: the slack in ns, under the timer lock.
-  std::atomic<uint32_t> interest;
+  union {
+    // Descriptors: the events asked for; written under the entry lock, relaxed readers may see the old value for one event.
+    std::atomic<uint32_t> interest;
+    std::atomic<uint32_t> slack;  // timers: ns, under the timer lock
+  };
 
   // Guarded by the list that it is on (postponed, strand, free): it is on one at most.
   uint32_t next;
@@ -105,7 +111,7 @@ static_assert(sizeof(Slot) == 64);
 // Guarded by the timer lock of the domain that owns the chunk.
 struct alignas(32) Cold {
   Deadline due;
-  uint32_t generation;  // of the timer (or acceptor) that has the slot; 0: there is none
+  uint32_t generation;  // of the source with a deadline that has the slot; 0: there is none
   // kUnusual...: what the short path cannot do. Relaxed: its holder asks without the lock whether it removes itself.
   std::atomic<uint32_t> unusual;
   bool is(uint32_t what) const noexcept { return unusual.load(std::memory_order_relaxed) & what; }
@@ -120,7 +126,7 @@ constexpr uint32_t kUnusualSlack = 0x4;
 constexpr uint32_t kUnusualPeriod = 0x8;
 constexpr uint32_t kUnusualFired = 0x10;    // may have expirations that were not told yet
 constexpr uint32_t kRemovesItself = 0x20;   // TORQUE_TIMER_REMOVE
-constexpr uint32_t kUnusualAcceptor = 0x40; // not a timer
+constexpr uint32_t kUnusualKind = 0x40;     // not a timer: a source of another kind has a deadline
 
 struct Ends {
   // Constant from start to finish.
@@ -130,8 +136,10 @@ struct Ends {
   };
   Steady<Strand *> strand;  // not null: the traits say kStranded
   union {
-    uint64_t period;  // timers: under the timer lock. Children: see child.hh; inodes: which; constant
-    void *extra;      // signal, listener, acceptor, strand, job, path, network: their own object; constant
+    void *extra;       // the kind's own object, where it has one; constant
+    uint64_t period;   // timers: under the timer lock
+    uint64_t process;  // children: see child.hh; constant
+    uint64_t number;   // inodes: which of the instances; constant
   };
 };
 

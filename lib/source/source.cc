@@ -48,13 +48,6 @@ class Finishing {
   [[gnu::tls_model("initial-exec")]] static inline constinit thread_local Finishing *innermost = nullptr;
 };
 
-constexpr Run kRun[] = {  // by Kind
-    run_fd,       run_fd,       run_timer, run_signal, nullptr,
-    run_acceptor, run_strand,   run_hub,   run_child,  run_stream,
-    run_job,      run_datagram, nullptr,   run_ring,   run_path,
-    run_inodes,   nullptr,      run_waiter, run_network, run_idle,
-};
-
 [[gnu::noinline, gnu::cold]] bool exchange_told(Slot &s, uint64_t &w, uint64_t next) noexcept {
   tsan::gives(&s);
   const bool ok = s.word.compare_exchange_weak(w, next, std::memory_order_acq_rel, std::memory_order_acquire);
@@ -74,50 +67,44 @@ bool ending(uint64_t w, uint32_t gen) noexcept { return generation(w) == gen && 
 
 // What cannot end before this source has: the condition that it waits for. (Listeners and groups of datagram sockets run
 // their parts' callbacks under their own handle.)
-uint64_t parent_of(const Slot &s) noexcept {
-  return s.kind.get() == Kind::waiter ? condition_of(const_cast<Slot &>(s)) : 0;
+uint64_t parent_of(Slot &s) noexcept {
+  const auto parent = ops_of(s).parent;
+  return parent ? parent(s) : 0;
 }
 
-// Everything of a source that has ended, but for its slot, which keeps the context alive meanwhile.
+// A number that somebody closed and gave to another source is not ours to close any more.
+void close_descriptor(const Slot &s, const KindOps &kind, uint32_t why) noexcept {
+  if (!(kind.traits & trait::kDescriptor) || s.fd.get() < 0) return;
+  const bool ours = (s.traits.get() & kOwnsFd) && why != TORQUE_END_REPLACED;
+  if (!ours && !((kind.traits & trait::kCallersDescriptor) && why == TORQUE_END_CLOSED)) return;
+  const tsan::Own own;
+  ::close(s.fd.get());
+}
+
+void call_finalizer(Slot &s, uint64_t handle, uint32_t why) noexcept {
+  torque_final_fn *final = s.traits.get() & kGuest ? nullptr : ends(s).final;
+  if (!final) return;
+  Turn *t = current_turn();
+  const Watched watched(t ? t->beat : nullptr, handle, reinterpret_cast<Callback>(final));
+  final(handle, static_cast<int32_t>(why), s.arg.look());
+}
+
+// Everything of a source that has ended, but for its slot, which keeps the context alive meanwhile. Its program is told in
+// between: functions that wait for its turn, then the finalizer. What these may still use is freed after them.
 void take_apart(Slot &s, uint64_t w) noexcept {
   const Outside outside;  // finalizers are the program's
   Context &context = s.domain.get()->context;
   const uint64_t handle = handle_of(generation(w), s.index);
-  const Kind kind = s.kind.get();
-  const int fd = kind == Kind::timer ? -1 : s.fd.get();
-  // A number that somebody closed and gave to another source is not ours to close any more.
-  const bool ours = (s.traits.get() & kOwnsFd) && reason(w) != TORQUE_END_REPLACED;
-  if (fd >= 0 && (ours || (kind == Kind::fd && reason(w) == TORQUE_END_CLOSED))) {
-    const tsan::Own own;
-    ::close(fd);
-  }
-  if (kind == Kind::signal) free_signal(context, s);
-  if (kind == Kind::acceptor) end_acceptor(s);
-  if (kind == Kind::job) end_job(context, s);
-  if (kind == Kind::datagram) end_port(context, s);
-  if (kind == Kind::path) free_path(context, s);
-  if (kind == Kind::network) free_network(context, s);
+  const uint32_t why = reason(w);
+  const KindOps &kind = ops_of(s);
+  const Finishing finishing(handle, parent_of(s), context);
+  close_descriptor(s, kind, why);
+  if (kind.free_before_final) kind.free_before_final(context, s);
   Strand *strand = ends(s).strand.get();
-  if (has_calls(s) || kind == Kind::stream) {
-    const Finishing finishing(handle, parent_of(s), context);
-    kind == Kind::stream ? end_stream_calls(s, handle, reason(w)) : end_calls(s, handle, reason(w));
-  }
-  if (auto *final = s.traits.get() & kGuest ? nullptr : ends(s).final) {
-    const Finishing finishing(handle, parent_of(s), context);
-    Turn *t = current_turn();
-    const Watched watched(t ? t->beat : nullptr, handle, reinterpret_cast<Callback>(final));
-    final(handle, static_cast<int32_t>(reason(w)), s.arg.look());
-  }
-  if (kind == Kind::stream) {
-    const Finishing finishing(handle, 0, context);
-    end_stream(context, s, reason(w));
-  }
-  if (kind == Kind::listener) free_listener(context, s);
-  if (kind == Kind::condition) free_condition(context, s);
-  if (kind == Kind::waiter) free_waiter(context, s);
-  if (kind == Kind::idle) free_idle(context, s);
-  if (kind == Kind::datagrams) free_group(context, s);
-  if (kind == Kind::strand) free_strand(s);
+  if (kind.end_calls) kind.end_calls(s, handle, why);
+  else if (has_calls(s)) end_calls(s, handle, why);
+  call_finalizer(s, handle, why);
+  if (kind.free_after_final) kind.free_after_final(context, s, why);
   if (strand) strand->unref();
 }
 
@@ -167,35 +154,6 @@ void wait_for_end(uint32_t index, uint32_t gen) noexcept {
       const uint64_t w = word_of();
       return ending(w, gen) && (w & WAITER) && !(w & LEFT);
     });
-  }
-}
-
-// What each kind must undo before its finalizer may run. The caller still holds the source.
-void dismantle(const Seen &v, uint64_t handle) noexcept {
-  switch (v.kind) {
-    case Kind::fd:
-    case Kind::ring:
-    case Kind::hub:
-    case Kind::child:
-    case Kind::datagram:
-    case Kind::inodes:
-    case Kind::network: detach_fd(v, handle); break;
-    case Kind::path: end_path(*v.slot); break;
-    case Kind::acceptor:
-    case Kind::stream:
-      detach_fd(v, handle);
-      timers_of(*v.slot).forget(*v.slot);
-      break;
-    case Kind::timer: timers_of(*v.slot).forget(*v.slot); break;
-    case Kind::signal: end_signal(*v.slot); break;
-    case Kind::condition: end_condition(*v.slot, reason(v.slot->word.load(std::memory_order_acquire))); break;
-    case Kind::waiter: end_waiter(*v.slot); break;
-    case Kind::idle: end_idle(*v.slot); break;
-    case Kind::listener: end_listener(*v.slot); break;
-    case Kind::datagrams: end_group(*v.slot); break;
-    case Kind::event:
-    case Kind::strand:
-    case Kind::job: break;
   }
 }
 
@@ -283,10 +241,10 @@ bool run(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   if (t.timing) {
     const uint64_t begin = monotonic_ns();
     t.timing->lag.add(begin - t.began);
-    again = kRun[static_cast<uint8_t>(s.kind.get())](t, s, handle, events);
+    again = ops_of(s).run(t, s, handle, events);
     t.timing->callback.add(monotonic_ns() - begin);
   } else {
-    again = kRun[static_cast<uint8_t>(s.kind.get())](t, s, handle, events);
+    again = ops_of(s).run(t, s, handle, events);
   }
   TORQUE_PROBE2(callback_end, handle, again);
   again = again || t.postpone;
@@ -297,9 +255,8 @@ bool run(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
 
 // What of these events the source wants to hear.
 uint32_t wanted(const Slot &s, uint32_t events) noexcept {
-  const Kind kind = s.kind.get();
   if (events == kNoEvent) return 0;
-  if (kind != Kind::fd) return events;
+  if (!(s.traits.get() & kFiltered)) return events;
   if (events & TORQUE_TRIGGER) return events;  // by torque_trigger(): whatever it said
   const uint32_t interest = s.interest.load(std::memory_order_relaxed);
   return interest ? events & (interest | kAlwaysTold) : 0;
@@ -407,7 +364,7 @@ Slot *retire_held(uint64_t handle, uint32_t why, bool only_new) noexcept {
   TORQUE_PROBE2(retire, handle, why);
   Slot &s = *v.slot;
   v.domain = s.domain.get();  // it may have moved until it started
-  dismantle(v, handle);
+  if (const auto dismantle = ops_of(s).dismantle) dismantle(v, handle);
   Strand *strand = ends(s).strand.get();
   if (strand && strand->withdraw(s)) drop(s);  // the queue's hold: nobody need come for it
   return &s;
@@ -432,7 +389,7 @@ bool runs_for(uint64_t handle) noexcept {
   for (Turn *t = current_turn(); t; t = t->outer) {
     if (t->current == 0) continue;
     if (t->current == handle) return true;
-    const Slot *s = find_slot(index_of(t->current));
+    Slot *s = find_slot(index_of(t->current));
     if (s && parent_of(*s) == handle) return true;
   }
   return false;
@@ -446,8 +403,9 @@ torque_err retire_unless_waited_for(uint64_t handle, uint32_t why) noexcept {
   for (Turn *t = current_turn(); t; t = t->outer) {
     if (t->strand && v.kind != Kind::strand && ends(*v.slot).strand.look() == t->strand) return TORQUE_ERR_DEADLOCK;
   }
-  if (retire(handle, why, v.kind == Kind::job)) return TORQUE_ERR_NONE;
-  return v.kind == Kind::job && look(handle, &v) ? TORQUE_ERR_STATE : TORQUE_ERR_STALE;
+  const bool only_new = ops_of(v.kind).traits & trait::kCannotBeCutOff;
+  if (retire(handle, why, only_new)) return TORQUE_ERR_NONE;
+  return only_new && look(handle, &v) ? TORQUE_ERR_STATE : TORQUE_ERR_STALE;
 }
 
 }  // namespace
@@ -637,16 +595,15 @@ uint32_t finish_left(Domain &d, uint32_t limit) noexcept {
 
 namespace {
 
-bool is_parent(Kind kind) noexcept { return kind == Kind::condition || kind == Kind::listener || kind == Kind::datagrams; }
-
 // Of a context that lives on in a child. What a thread of the child may be finishing is not held by anybody.
 uint32_t finish_orphans(Domain &d, bool parents) noexcept {
   uint32_t done = 0;
   d.slots.each_ended([&](uint64_t handle) {
     Slot &s = *find_slot(index_of(handle));
     const uint64_t w = s.word.load(std::memory_order_acquire);
-    if (!ending(w, generation_of(handle)) || running(w) == 0 || (w & LEFT) || is_parent(s.kind.get()) != parents) return;
-    if (s.kind.get() == Kind::condition && is_waited_for(s)) return;
+    if (!ending(w, generation_of(handle)) || running(w) == 0 || (w & LEFT)) return;
+    const KindOps &kind = ops_of(s);
+    if (static_cast<bool>(kind.traits & trait::kParent) != parents || (kind.has_children && kind.has_children(s))) return;
     s.word.fetch_sub(w & kRunningMask, std::memory_order_acq_rel);
     finish(s, w & ~kRunningMask);
     ++done;

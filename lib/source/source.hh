@@ -12,6 +12,7 @@
 
 #include "base/visit.hh"
 #include "source/context.hh"
+#include "source/kind.hh"
 #include "source/share.hh"
 #include "source/turn.hh"
 
@@ -87,8 +88,6 @@ torque_err activate(uint64_t handle, uint32_t events) noexcept;
 void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept;
 // An exclusive source that is not held, without an event. False: it is, or has ended.
 bool deliver_if_armed(Turn &t, uint64_t handle) noexcept;
-// Each idle source of the domain once, as far as a round's share goes. Answers how many.
-uint32_t run_idle_sources(Turn &t) noexcept;
 // Finishes at most limit of those that were left to the domain's workers. Answers how many.
 uint32_t finish_left(Domain &d, uint32_t limit) noexcept;
 // In a forked child, when no call is under way: finishes the sources that only threads of the parent still hold.
@@ -107,85 +106,16 @@ uint64_t run_posted(Turn &t) noexcept;
 // Runs the callback of a source that this thread holds, until nothing is left or it is postponed, and gives it up.
 void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept;
 
-// ---- The kinds ----
-// Each runs one callback; true: run again after the others.
-using Run = bool (*)(Turn &, Slot &, uint64_t handle, uint32_t events);
-bool run_fd(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_timer(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_signal(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_acceptor(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_strand(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_child(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_stream(Turn &, Slot &, uint64_t, uint32_t) noexcept;  // the stream room's, as end_stream() is
-bool run_job(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_datagram(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_ring(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_path(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_inodes(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_waiter(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_network(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-bool run_idle(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-
+// ---- Descriptors that the domain's queue watches ----
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
-// Kinds whose slot names a descriptor that the queue watches (the process's own hub is made anew apart from them).
-constexpr bool watches_descriptor(Kind k) noexcept {
-  return k == Kind::fd || k == Kind::acceptor || k == Kind::child || k == Kind::stream || k == Kind::datagram;
-}
 void detach_fd(const Seen &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
 void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept;
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
-// Empties the queue of a driven context, and registers again what has an owner; says so in the log where that fails. See
-// fd.cc.
-void rebuild_queue(Context &context) noexcept;
+// In a queue that was rebuilt. Requires: the number's lock, and that the source owns the number.
+torque_err register_again(Slot &s, uint64_t handle) noexcept;
 Trigger trigger_of(uint16_t traits) noexcept;
-
-torque_err set_timer(uint64_t handle, uint64_t when, uint64_t period, uint32_t flags) noexcept;
-torque_err cancel_timer(uint64_t handle) noexcept;
-
-torque_err start_signal(Context &context, Slot &s, uint64_t handle) noexcept;
-void end_signal(Slot &s) noexcept;        // retired: no new arrivals
-void free_signal(Context &context, Slot &s) noexcept;
-torque_err reattach_signals(Context &context) noexcept;  // after a fork
-
-torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept;
-void end_listener(Slot &s) noexcept;
-void free_listener(Context &context, Slot &s) noexcept;
-void revive_listener(Slot &s) noexcept;  // in a forked child, as below
-void end_acceptor(Slot &s) noexcept;
-
-void revive_stream(Slot &s) noexcept;  // in a forked child, before it runs there
-void end_stream_calls(Slot &s, uint64_t handle, uint32_t reason) noexcept;  // tells those that were left
-void end_stream(Context &context, Slot &s, uint32_t reason) noexcept;  // tells its end, and frees what it had
-torque_err make_idle(Context &context, torque_idle_fn *fn, void *arg, uint64_t *ret) noexcept;
-torque_err start_idle(Slot &s, uint64_t handle) noexcept;
-torque_err set_idle(uint64_t handle, bool active) noexcept;
-void end_idle(Slot &s) noexcept;
-void free_idle(Context &context, Slot &s) noexcept;
-
-torque_err start_waiter(Slot &s, uint64_t handle) noexcept;
-void end_waiter(Slot &s) noexcept;
-void free_waiter(Context &context, Slot &s) noexcept;
-void end_condition(Slot &s, uint32_t reason) noexcept;  // and those who wait for it
-void free_condition(Context &context, Slot &s) noexcept;
-uint64_t condition_of(Slot &s) noexcept;  // of a waiter
-bool is_waited_for(Slot &s) noexcept;     // a condition
-void free_strand(Slot &s) noexcept;
-
-void end_job(Context &context, Slot &s) noexcept;  // tells what was not told
-torque_err start_port(Context &context, Slot &s, uint64_t handle) noexcept;
-torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept;
-void end_port(Context &context, Slot &s) noexcept;
-void end_group(Slot &s) noexcept;
-void free_group(Context &context, Slot &s) noexcept;
-torque_err reattach_port(Slot &s, uint64_t handle) noexcept;  // after a fork
-torque_err start_path(Context &context, Slot &s, uint64_t handle) noexcept;
-void end_path(Slot &s) noexcept;
-void free_path(Context &context, Slot &s) noexcept;
-
-torque_err start_network(Context &context, Slot &s, uint64_t handle) noexcept;
-void free_network(Context &context, Slot &s) noexcept;
-torque_err reattach_network(Slot &s, uint64_t handle) noexcept;  // after a fork
+// KindOps::descriptor of a kind that has one. STATE: not yet.
+torque_err descriptor_of(const Seen &v, uint64_t handle, int32_t *ret) noexcept;
 
 }  // namespace torque

@@ -34,7 +34,7 @@ void Strand::destroy() noexcept {
 }
 
 // With the end of the runner, and so before its context is freed.
-void free_strand(Slot &s) noexcept {
+void free_strand(Context &, Slot &s, uint32_t) noexcept {
   auto *strand = static_cast<Strand *>(ends(s).extra);
   if (!strand) return;
   strand->context_.store(nullptr, std::memory_order_release);

@@ -11,6 +11,7 @@
 
 #include "base/mutex.hh"
 #include "source/context.hh"
+#include "source/kind.hh"
 #include "source/slot_list.hh"
 #include "source/turn.hh"
 
@@ -45,7 +46,7 @@ class Strand {
 
  private:
   friend struct Alloc;
-  friend void free_strand(Slot &s) noexcept;
+  friend void free_strand(Context &, Slot &s, uint32_t) noexcept;
   struct Posted {
     torque_post_fn *fn;
     void *arg;
@@ -77,6 +78,17 @@ class Strand {
   uint64_t waiting_ GUARDED_BY(lock_) = 0;  // posted functions
   Posted *first_posted_ GUARDED_BY(lock_) = nullptr;
   Posted *last_posted_ GUARDED_BY(lock_) = nullptr;
+};
+
+bool run_strand(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+void free_strand(Context &, Slot &, uint32_t reason) noexcept;
+
+// What runs the strand's queue.
+inline constexpr KindOps kStrandKind = {
+    .run = run_strand,
+    .name = "strand",
+    .public_kind = TORQUE_KIND_INTERNAL,
+    .free_after_final = free_strand,
 };
 
 }  // namespace torque

@@ -20,9 +20,10 @@ uint64_t with_slack(uint64_t at, uint64_t slack) noexcept {
   return bits < 0 ? at : last & ~((uint64_t{1} << bits) - 1);
 }
 
-uint64_t slack_of(const Slot &s) noexcept {
-  return s.kind.get() == Kind::timer ? s.interest.load(std::memory_order_relaxed) : 0;
-}
+// A timer, and not a source of another kind that has a deadline.
+bool is_timer(Slot &s) noexcept { return !cold(s).is(kUnusualKind); }
+
+uint64_t slack_of(Slot &s) noexcept { return is_timer(s) ? s.slack.load(std::memory_order_relaxed) : 0; }
 
 constexpr uint64_t kRetry = 1000000;  // ns, until a timer descriptor that could not be set is set again
 
@@ -139,7 +140,7 @@ bool Timers::noticed(Slot &s) noexcept {
 bool Timers::place(Slot &s, uint64_t at) noexcept {
   const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
   if (!wheel_of(s).set(s.index, cold(s).due, due)) return false;
-  if (s.kind.get() == Kind::timer) s.fd.set(static_cast<int32_t>(due - std::min(at, due)));
+  if (is_timer(s)) s.moved_by.set(static_cast<int32_t>(due - std::min(at, due)));
   return true;
 }
 
@@ -171,7 +172,7 @@ torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t perio
   if (!place(s, at)) return TORQUE_ERR_RESOURCE;
   forget_expirations(s);
   k.change(kUnusualNew | kUnusualFired, 0);
-  if (s.kind.get() == Kind::timer) {
+  if (is_timer(s)) {
     ends(s).period = period;
     k.change(kUnusualPeriod | kRemovesItself, (period ? kUnusualPeriod : 0u) | (removes ? kRemovesItself : 0u));
   }
@@ -185,7 +186,7 @@ bool Timers::cancel(Slot &s, uint32_t generation) noexcept {
   wheel_of(s).cancel(cold(s).due);
   forget_expirations(s);
   cold(s).change(kUnusualFired, 0);
-  if (s.kind.get() == Kind::timer) ends(s).period = 0;
+  if (is_timer(s)) ends(s).period = 0;
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
   return true;
 }
@@ -198,16 +199,15 @@ void Timers::forget(Slot &s) noexcept {
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
 }
 
-void Timers::adopt(Slot &s) noexcept {
+void Timers::adopt(Slot &s, bool timer) noexcept {
   Lock lock(lock_);
-  const bool timer = s.kind.get() == Kind::timer;
-  const uint32_t unusual = (s.traits.get() & kWall ? kUnusualWall : 0u) | (timer ? 0u : kUnusualAcceptor);
+  const uint32_t unusual = (s.traits.get() & kWall ? kUnusualWall : 0u) | (timer ? 0u : kUnusualKind);
   Cold &k = cold(s);
   k.due = {};
   k.generation = word::generation(s.word.load(std::memory_order_relaxed));
   k.become(kUnusualNew | unusual);
   if (!timer) return;
-  s.fd.set(0);
+  s.moved_by.set(0);
   ends(s).period = 0;
 }
 
@@ -277,7 +277,7 @@ Slot *Timers::pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_gener
   }
   Slot *s = find_slot(id);
   *ret_generation = word::generation(s->word.load(std::memory_order_relaxed));
-  const uint64_t ended = s->kind.get() == Kind::timer ? renew(*s, due - static_cast<uint32_t>(s->fd.get()), now, ret_retry) : 1;
+  const uint64_t ended = is_timer(*s) ? renew(*s, due - static_cast<uint32_t>(s->moved_by.get()), now, ret_retry) : 1;
   cold(*s).change(0, kUnusualFired);
   add_expirations(*s, ended);
   return s;

@@ -49,7 +49,7 @@ class Timers {
   bool due_at(Slot &s, uint32_t generation, uint64_t *ret_at) noexcept;  // kNever: not set
   bool set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept;
   // Whoever makes or ends the source. forget: cancel, and leave nothing behind for the slot's next source.
-  void adopt(Slot &s) noexcept;
+  void adopt(Slot &s, bool timer = false) noexcept;
   void forget(Slot &s) noexcept;
   // For the holder. Before a call: what is to be told, 0 when it was cancelled or set anew.
   uint64_t take_expirations(Slot &s) noexcept;

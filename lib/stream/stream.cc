@@ -9,7 +9,7 @@
 #include <cstring>
 
 #include "base/syscall.hh"
-#include "source/listener.hh"
+#include "kinds/listener.hh"
 #include "source/strand.hh"
 
 namespace torque {
@@ -354,6 +354,11 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
          (any_stopped(s) && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) ||
          (h.is(kRetell) && s.kept && may_tell(h)) || h.is(kPushed) || may_advance(h) ||
          (h.is(kLost) && input_rests(h)) || goaway_is_due(h);
+}
+
+void dismantle_stream(const Seen &v, uint64_t handle) noexcept {
+  detach_fd(v, handle);
+  timers_of(*v.slot).forget(*v.slot);
 }
 
 // Another thread may have been at the mailbox when the process was copied: what it was putting there is not ours.

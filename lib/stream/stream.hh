@@ -341,4 +341,25 @@ void mind_times(Hold &h, bool rang) noexcept;
 inline Piece *new_piece(Hold &h, size_t room) noexcept { return h.turn.pool.take(room); }
 inline void free_piece(Hold &h, Piece *p) noexcept { h.turn.pool.give(p); }
 
+bool run_stream(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+void dismantle_stream(const Seen &, uint64_t) noexcept;
+void end_stream_calls(Slot &, uint64_t, uint32_t reason) noexcept;
+void end_stream(Context &, Slot &, uint32_t reason) noexcept;  // tells its end, and frees what it had
+void revive_stream(Slot &) noexcept;
+
+inline constexpr KindOps kStreamKind = {
+    .run = run_stream,
+    .name = "stream",
+    .public_kind = TORQUE_KIND_STREAM,
+    .traits = trait::kDescriptor,
+    .start = start_stream,
+    .dismantle = dismantle_stream,
+    .end_calls = end_stream_calls,
+    .free_after_final = end_stream,
+    .revive = revive_stream,
+    .reattach = reattach_fd,
+    .descriptor = descriptor_of,
+    .call = [](uint64_t handle, torque_run_fn *fn, void *arg) noexcept { return call_stream(handle, fn, arg); },
+};
+
 }  // namespace torque

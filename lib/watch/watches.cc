@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/watches.hh"
+#include "watch/watches.hh"
 
 #include <cerrno>
 

@@ -10,7 +10,7 @@
 
 #include <pthread.h>
 
-#include "source/job.hh"
+#include "kinds/job.hh"
 
 namespace torque {
 

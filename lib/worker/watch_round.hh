@@ -5,7 +5,8 @@
 #pragma once
 
 #include "source/source.hh"
-#include "source/watches.hh"
+#include "watch/rebuild.hh"
+#include "watch/watches.hh"
 #include "worker/worker.hh"
 
 namespace torque {

@@ -5,9 +5,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kinds/idle.hh"
 #include "source/source.hh"
-#include "source/watches.hh"
 #include "stats/probes.hh"
+#include "watch/rebuild.hh"
+#include "watch/watches.hh"
 
 namespace torque {
 

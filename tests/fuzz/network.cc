@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "source/netlink.hh"
+#include "kinds/network/netlink.hh"
 
 namespace {
 

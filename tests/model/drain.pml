@@ -2,7 +2,7 @@
 /*
  * A context's drain: who finds that no stream is left. Mirrors Context::stream_begins, stream_is_over, any_stream and
  * look_whether_drained in lib/source/context.hh and .cc; torque_ctx_drain() and on_limit() in lib/api/drain.cc;
- * start_stream() and end_stream() in lib/stream/stream.cc; run_acceptor() in lib/source/listener.cc.
+ * start_stream() and end_stream() in lib/stream/stream.cc; run_acceptor() in lib/kinds/listener.cc.
  *
  * Streams begin and end in two domains, each of which counts by itself, so that a look adds up numbers that change. An
  * acceptor counts while it takes a connection, which may become a stream in the other domain. At the limit each stream is

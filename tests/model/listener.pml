@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A listener's acceptors, its pause, and its maximum of connections. Mirrors lib/source/listener.cc: take_connection,
+ * A listener's acceptors, its pause, and its maximum of connections. Mirrors lib/kinds/listener.cc: take_connection,
  * enter, leave, wake_starved, set_most_guests, pause_listener, resume_listener, start_held.
  *
  * Connections wait in one socket that both acceptors share; the kernel tells an edge for each that comes, to one of them.

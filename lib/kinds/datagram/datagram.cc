@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/datagram.hh"
+#include "kinds/datagram/datagram.hh"
 
 #include <linux/errqueue.h>
 #include <netinet/in.h>
@@ -481,19 +481,19 @@ torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept {
   return err;
 }
 
-void end_group(Slot &s) noexcept {
-  auto *g = static_cast<PortGroup *>(ends(s).extra);
+void end_group(const Seen &v, uint64_t) noexcept {
+  auto *g = static_cast<PortGroup *>(ends(*v.slot).extra);
   if (g) end_parts(*g);
 }
 
-void free_group(Context &context, Slot &s) noexcept {
+void free_group(Context &context, Slot &s, uint32_t) noexcept {
   auto *g = static_cast<PortGroup *>(ends(s).extra);
   if (!g) return;
   context.alloc.put(g->ports, g->count * sizeof *g->ports);
   context.alloc.destroy(g);
 }
 
-void end_port(Context &context, Slot &s) noexcept {
+void free_port(Context &context, Slot &s) noexcept {
   auto *p = static_cast<Port *>(ends(s).extra);
   if (!p) return;
   const uint64_t parent = p->parent;

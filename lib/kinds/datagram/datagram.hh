@@ -12,8 +12,8 @@
 
 #include "libtorque/datagram.h"
 #include "source/context.hh"
-#include "source/batch_pool.hh"
-#include "source/datagram_batch.hh"
+#include "kinds/datagram/batch_pool.hh"
+#include "kinds/datagram/datagram_batch.hh"
 #include "source/source.hh"
 
 namespace torque {
@@ -158,5 +158,37 @@ torque_err bytes_waiting(uint64_t handle, uint64_t *ret) noexcept;
 void send_gathered(torque_datagrams &b) noexcept;
 // Sends what waits. True: there is more, and there is room.
 bool send_waiting(torque_datagrams &b) noexcept;
+
+bool run_datagram(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+torque_err start_port(Context &, Slot &, uint64_t) noexcept;
+void free_port(Context &, Slot &) noexcept;  // and its hold of the group
+torque_err reattach_port(Slot &, uint64_t) noexcept;
+
+torque_err start_group(Context &, Slot &, uint64_t) noexcept;
+void end_group(const Seen &, uint64_t) noexcept;
+void free_group(Context &, Slot &, uint32_t reason) noexcept;
+
+// One socket, of the program's or a part of a group.
+inline constexpr KindOps kDatagramKind = {
+    .run = run_datagram,
+    .name = "datagram",
+    .public_kind = TORQUE_KIND_DATAGRAM,
+    .traits = trait::kDescriptor | trait::kTakesCalls,
+    .start = start_port,
+    .dismantle = detach_fd,
+    .free_before_final = free_port,
+    .reattach = reattach_port,
+    .descriptor = descriptor_of,
+};
+
+// What the program has of several: it never runs, and lives as long as they.
+inline constexpr KindOps kDatagramGroupKind = {
+    .name = "datagram group",
+    .public_kind = TORQUE_KIND_DATAGRAM,
+    .traits = trait::kParent,
+    .start = start_group,
+    .dismantle = end_group,
+    .free_after_final = free_group,
+};
 
 }  // namespace torque

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/datagram_batch.hh"
+#include "kinds/datagram/datagram_batch.hh"
 
 #include <netinet/udp.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "source/batch_pool.hh"
+#include "kinds/datagram/batch_pool.hh"
 
 namespace torque {
 

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/syscall.hh"
-#include "source/datagram.hh"
+#include "kinds/datagram/datagram.hh"
 #include "source/source.hh"
 
 namespace torque {

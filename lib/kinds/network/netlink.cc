@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/netlink.hh"
+#include "kinds/network/netlink.hh"
 
 #include <linux/if_addr.h>
 #include <linux/neighbour.h>

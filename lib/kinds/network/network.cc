@@ -17,8 +17,8 @@
 
 #include "base/fd.hh"
 #include "base/syscall.hh"
-#include "source/netlink.hh"
-#include "source/network.hh"
+#include "kinds/network/netlink.hh"
+#include "kinds/network/network.hh"
 #include "source/source.hh"
 
 namespace torque {

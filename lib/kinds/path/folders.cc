@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/folders.hh"
+#include "kinds/path/folders.hh"
 
 #include <algorithm>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/inodes.hh"
+#include "kinds/path/inodes.hh"
 
 #include "base/fd.hh"
 #include "base/syscall.hh"
@@ -49,7 +49,7 @@ torque_err Inodes::open(Context &context, Instance &i) noexcept {
   const uint64_t handle = handle_of(*s);
   s->traits.set(kOwnsFd);
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
-  ends(*s).period = static_cast<uint64_t>(&i - instances_);
+  ends(*s).number = static_cast<uint64_t>(&i - instances_);
   const int number = fd.get();
   s->fd.set(fd.release());
   err = start_fd(context, *s, handle);
@@ -322,6 +322,6 @@ bool Inodes::take(InodeQueue &q, Vec<char> *events, bool *ret_lost) noexcept {
   return any || *ret_lost;
 }
 
-bool run_inodes(Turn &t, Slot &s, uint64_t, uint32_t) noexcept { return inodes_of(t.context).read(ends(s).period != 0); }
+bool run_inodes(Turn &t, Slot &s, uint64_t, uint32_t) noexcept { return inodes_of(t.context).read(ends(s).number != 0); }
 
 }  // namespace torque

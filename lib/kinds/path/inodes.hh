@@ -15,7 +15,7 @@
 #include "base/error.hh"
 #include "base/mutex.hh"
 #include "base/vec.hh"
-#include "source/context.hh"
+#include "source/source.hh"
 
 namespace torque {
 
@@ -108,5 +108,16 @@ class Inodes {
   Instance instances_[2] GUARDED_BY(lock_);
 };
 inline Inodes &inodes_of(const Context &context) noexcept { return context.locals.get<Inodes>(); }
+
+bool run_inodes(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+
+// What reads an instance.
+inline constexpr KindOps kInodesKind = {
+    .run = run_inodes,
+    .name = "inodes",
+    .public_kind = TORQUE_KIND_INTERNAL,
+    .traits = trait::kDescriptor,
+    .dismantle = detach_fd,
+};
 
 }  // namespace torque

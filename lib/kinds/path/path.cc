@@ -22,9 +22,9 @@
 #include "base/clock.hh"
 #include "base/fd.hh"
 #include "base/syscall.hh"
-#include "source/folders.hh"
-#include "source/inodes.hh"
-#include "source/path.hh"
+#include "kinds/path/folders.hh"
+#include "kinds/path/inodes.hh"
+#include "kinds/path/path.hh"
 #include "source/source.hh"
 
 struct torque_path_event {
@@ -735,7 +735,8 @@ torque_err start_path(Context &context, Slot &s, uint64_t handle) noexcept {
   return err;
 }
 
-void end_path(Slot &s) noexcept {
+void end_path(const Seen &v, uint64_t) noexcept {
+  Slot &s = *v.slot;
   timers_of(s).forget(s);
   if (PathSource *p = path_of(s)) inodes_of(s.domain.get()->context).close(*p);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "source/datagram_batch.hh"
+#include "kinds/datagram/datagram_batch.hh"
 
 #include <netinet/udp.h>
 
@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "source/datagram.hh"
+#include "kinds/datagram/datagram.hh"
 #include "support/cmocka.hh"
 
 using namespace torque;
