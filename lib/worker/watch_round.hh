@@ -64,7 +64,9 @@ namespace torque {
   }
   counters.add(Counter::events, watched);
   if (w.any_always()) told += w.tell_always();
-  if (watched != n || domain.has_work() || domain.timers.any() || domain.idle.length()) told += serve_sources(breaks, events, n);
+  if (watched != n || domain.has_work() || domain.timers.any() || domain.idle.length()) {
+    told += serve_sources(breaks, events, n, told == 0 && watched == 0);
+  }
   if (nested) domain.woke_up();
   --depth_;
   return told;

@@ -122,82 +122,78 @@ bool Worker::note_wakes(const Ready *events, uint32_t n) noexcept {
   return timer_told;
 }
 
+// Each event of a source to that. Answers how many there were.
+uint32_t Worker::deliver_all(Turn &t, const Ready *events, uint32_t n) noexcept {
+  uint32_t delivered = 0;
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint64_t handle = events[i].handle;
+    if (handle <= Queue::kOwnHandles || handle & Watches::kMark) continue;
+    ++delivered;
+    if (!halted(t)) deliver(t, handle, events[i].events);
+    else keep(handle, events[i].events);
+  }
+  counters.add(Counter::events, delivered);
+  return delivered;
+}
+
+// Descriptors before timers: a reply that is there is served before its timeout is judged.
+uint64_t Worker::dispatch(Turn &t, const Ready *events, uint32_t n, const Dispatch &how) noexcept {
+  t.began = t.timing || unfired_ || domain.posted.length() ? monotonic_ns() : 0;
+  t.strand_work = 0;
+  const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
+  const uint64_t stale = counters.get(static_cast<uint32_t>(Counter::stale));
+  const uint32_t listed = domain.postponed.length();
+  const bool timer_told = note_wakes(events, n);  // before any callback: from here on others must be woken again
+
+  const uint32_t delivered = deliver_all(t, events, n);
+  if (context_.options.driven) {
+    look_for_orphaned_registrations(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
+  }
+  const uint32_t postponed = how.new_ones_too ? domain.postponed.length() : listed;
+  if (postponed) run_postponed(t, std::min(postponed, kPostponedARound));
+  judge_timers(t, timer_told, how.asked, how.asked_got);
+  run_posted(t);
+  run_finalizers(t);
+  // (A wake-up is nothing that was to be done; it may have been for the idle sources.)
+  const bool ran = counters.get(static_cast<uint32_t>(Counter::callbacks)) != before;
+  if (how.quiet && delivered == 0 && !ran && domain.idle.length()) run_idle_sources(t);
+  return counters.get(static_cast<uint32_t>(Counter::callbacks)) - before;
+}
+
 uint64_t Worker::round(Turn &t, uint64_t timeout_ns) noexcept {
   const Watched between(t.beat);  // a callback may run this
   Ready nested[kNestedEvents];
   Ready *events = depth_++ == 0 ? events_ : nested;
   const Pool::Apart apart(pool_, events == nested);
   const uint32_t room = events == nested ? std::min(kNestedEvents, window_.ceiling()) : window_.ceiling();
-  const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
 
   const uint32_t asked = std::min(window_.ask(siblings_idle()), room);
   const uint32_t n = wait(t, events, asked, timeout_ns);
   window_.got(asked, n);
   counters.add(Counter::rounds);
   if (n == asked) counters.add(Counter::full_windows);
-  t.began = t.timing || unfired_ || domain.posted.length() ? monotonic_ns() : 0;
-  t.strand_work = 0;
-  const uint32_t waiting = std::min(domain.postponed.length(), kPostponedARound);  // what comes from here on: next round
   TORQUE_PROBE2(round, number, n);
 
-  const bool timer_told = note_wakes(events, n);  // before any callback: from here on others must be woken again
-
-  // Descriptors before timers: a reply that is there is served before its timeout is judged.
-  uint32_t delivered = 0;
-  const uint64_t stale = counters.get(static_cast<uint32_t>(Counter::stale));
-  for (uint32_t i = 0; i < n; ++i) {
-    if (events[i].handle <= Queue::kOwnHandles) continue;
-    ++delivered;
-    if (!halted(t)) deliver(t, events[i].handle, events[i].events);
-    else keep(events[i].handle, events[i].events);
-  }
-  counters.add(Counter::events, delivered);
-  if (context_.options.driven) {
-    look_for_orphaned_registrations(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
-  }
-  if (waiting) run_postponed(t, waiting);
-  judge_timers(t, timer_told, asked, n);
-  run_posted(t);
-  run_finalizers(t);
-  // (A wake-up is nothing that was to be done; it may have been for the idle sources.)
-  const bool quiet = delivered == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
-  if (quiet && domain.idle.length()) run_idle_sources(t);
+  const uint64_t ran = dispatch(t, events, n, {.asked = asked, .asked_got = n});
   if (siblings_idle() && (domain.postponed.length() > 1 || (n != 0 && domain.posted.ready()))) domain.poke();
 
   --depth_;
-  return counters.get(static_cast<uint32_t>(Counter::callbacks)) - before;
+  return ran;
 }
 
 // What came for the context itself: sources, timers, posted work. (Few, where the program watches descriptors itself.)
-uint64_t Worker::serve_sources(const std::atomic<uint64_t> *breaks, const Ready *events, uint32_t n) noexcept {
+uint64_t Worker::serve_sources(const std::atomic<uint64_t> *breaks, const Ready *events, uint32_t n, bool quiet) noexcept {
   const Pool::Apart apart(pool_, depth_ > 1);
   Turn t = turn();
   t.breaks = breaks;
-  t.began = t.timing || unfired_ || domain.posted.length() ? monotonic_ns() : 0;
   Turn *outer = set_current_turn(&t);
-  const uint64_t before = counters.get(static_cast<uint32_t>(Counter::callbacks));
   domain.woke_up();
-  const bool timer_told = note_wakes(events, n);
-  const uint64_t stale = counters.get(static_cast<uint32_t>(Counter::stale));
-  uint32_t delivered = 0;
-  for (uint32_t i = 0; i < n; ++i) {
-    if (events[i].handle <= Queue::kOwnHandles || events[i].handle & Watches::kMark) continue;
-    ++delivered;
-    if (!halted(t)) deliver(t, events[i].handle, events[i].events);
-    else keep(events[i].handle, events[i].events);
-  }
-  counters.add(Counter::events, delivered);
-  look_for_orphaned_registrations(delivered, counters.get(static_cast<uint32_t>(Counter::stale)) - stale);
-  // Those that the deliveries have made ready as well: a signal is told in the pass that brought it.
-  if (const uint32_t ready = domain.postponed.length()) run_postponed(t, std::min(ready, kPostponedARound));
-  judge_timers(t, timer_told, 1, 0);
-  run_posted(t);
-  run_finalizers(t);
-  const bool quiet = n == 0 && counters.get(static_cast<uint32_t>(Counter::callbacks)) == before;
-  if (quiet && domain.idle.length()) run_idle_sources(t);
+  // Those that the deliveries have made ready as well: a signal is told in the pass that brought it. All that was ready has
+  // been retrieved: timers are judged by now.
+  const uint64_t ran = dispatch(t, events, n, {.new_ones_too = true, .quiet = quiet});
   domain.fall_asleep();
   set_current_turn(outer);
-  return counters.get(static_cast<uint32_t>(Counter::callbacks)) - before;
+  return ran;
 }
 
 void Worker::loop() noexcept {

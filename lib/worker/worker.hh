@@ -60,7 +60,17 @@ class Worker {
   uint64_t until_deadline(uint64_t timeout_ns) noexcept;
   void judge_timers(Turn &t, bool told, uint32_t asked, uint32_t n) noexcept;
   void run_finalizers(const Turn &t) noexcept;
-  uint64_t serve_sources(const std::atomic<uint64_t> *breaks, const Ready *events, uint32_t n) noexcept;
+  // What rounds of sources and passes over watches do differently.
+  struct Dispatch {
+    uint32_t asked = 1;          // so many events were asked for,
+    uint32_t asked_got = 0;      // and so many came: as many as were asked for may not be all
+    bool new_ones_too = false;   // of the postponed, also those that these events bring
+    bool quiet = true;           // nothing else was ready: idle sources may run
+  };
+  // What a wait brought, and then what is left of the round. Answers how many callbacks ran.
+  uint64_t dispatch(Turn &t, const Ready *events, uint32_t n, const Dispatch &how) noexcept;
+  uint32_t deliver_all(Turn &t, const Ready *events, uint32_t n) noexcept;
+  uint64_t serve_sources(const std::atomic<uint64_t> *breaks, const Ready *events, uint32_t n, bool quiet) noexcept;
   bool note_wakes(const Ready *events, uint32_t n) noexcept;
   void look_for_orphaned_registrations(uint32_t delivered, uint64_t stale) noexcept;
   static void keep(uint64_t handle, uint32_t events) noexcept;

@@ -69,6 +69,35 @@ static void all_kinds_in_one_pass(void **state) {
   }
 }
 
+static int32_t when_idle(torque_source source, void *arg) {
+  (void)source;
+  ++*(uint32_t *)arg;
+  return TORQUE_AGAIN;
+}
+
+/* A wake-up is nothing that was to be done; a descriptor that is told is. */
+static void idle_sources_run_when_nothing_else_does(void **state) {
+  struct world *all = populate(*state);
+  struct torque_ctx *ctx = all->w->f->ctx;
+  torque_source idle;
+  uint32_t idles = 0;
+  assert_int_equal(torque_idle_add(ctx, when_idle, &idles, &idle), 0);
+  while (pass(all->w) == 0) continue; /* what adding it left to do */
+  for (uint32_t i = 1; i <= 20; i++) {
+    uint32_t before = idles;
+    assert_int_equal(torque_run_once(ctx, 0, NULL), 0);
+    assert_int_equal(idles, before + 1);
+    assert_int_equal(torque_wake(ctx), 0);
+    assert_int_equal(torque_run_once(ctx, 0, NULL), 0);
+    assert_int_equal(idles, before + 2);
+    say(all->watch[1], 1);
+    assert_int_equal(torque_run_once(ctx, 0, NULL), 0);
+    drain(all->watch[0], NULL);
+    assert_int_equal(all->w->calls, i);
+    assert_int_equal(idles, before + 2);
+  }
+}
+
 static void each_kind_ends_a_wait(void **state) {
   struct world *all = populate(*state);
   struct torque_ctx *ctx = all->w->f->ctx;
@@ -374,6 +403,7 @@ int main(void) {
       ON(driven, all_kinds_in_one_pass),
       ON(driven, each_kind_ends_a_wait),
       ON(driven, a_source_that_asks_for_more_keeps_nobody_waiting),
+      ON(driven, idle_sources_run_when_nothing_else_does),
       ON(driven, callbacks_make_wishes),
       ON(driven, a_run_lasts_until_it_is_broken),
       ON(driven, a_run_lasts_until_it_stops),
