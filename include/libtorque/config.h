@@ -8,104 +8,118 @@
 
 TORQUE_BEGIN_DECLS
 
-/* What a context shall be. Make one, set what differs from the defaults, pass it to torque_ctx_new(), free it: the
- * context keeps copies. Opaque, so that it can grow.
- * Thread: one at a time. Setters return TORQUE_ERR_INVAL for values out of range and then change nothing. */
+/* The settings of a context. Create a configuration, change the settings that you need, pass it to torque_ctx_new(),
+ * and free it. The context copies the settings. The object is opaque, so later versions can add settings.
+ * torque_config_free() ignores null.
+ * Thread: only one at a time may use a configuration.
+ * Errors: INVAL (a value is out of range); RESOURCE. A setter that fails changes nothing. */
 struct torque_config;
 
 TORQUE_API torque_err torque_config_new(struct torque_config **ret_config) TORQUE_CHECKED;
 TORQUE_API void torque_config_free(struct torque_config *config);
 
-/* A driven context has no thread of its own: the caller runs it (torque_run() and its kin), one thread at a time.
- * Default: 0, a threaded context. */
+/* 1: the context has no thread of its own, and the caller runs it (torque_run() and the calls after it), on one thread
+ * at a time. Default: 0, a threaded context. */
 TORQUE_API torque_err torque_config_set_driven(struct torque_config *config, int32_t driven);
 
-/* 1: the descriptor of torque_poll_fd() becomes readable when a timer falls due, too, and stays so after a run that left
- * something to do; for loops that wait for descriptors and know no deadline. It costs a timerfd, and a system call where
- * an earlier timer is set. Driven contexts without watches. Default: 0. */
+/* 1: the descriptor of torque_poll_fd() also becomes readable when a timer expires, and stays readable after a run that
+ * left work to do. For event loops that can wait for descriptors but not for a deadline. It costs a timerfd, and a
+ * system call each time a timer becomes the earliest one. For driven contexts without watches; a threaded context
+ * ignores it. Default: 0. */
 TORQUE_API torque_err torque_config_set_poll_deadline(struct torque_config *config, int32_t on);
 
-/* Number of workers. 0, the default: one per usable CPU, and no more than the cgroup's CPU quota pays for.
- * More workers than CPUs are allowed; they share the CPUs. At most 4096. */
+/* The number of workers, at most 4096. 0, the default: one for each usable CPU, but no more than the CPU quota of the
+ * cgroup allows. More workers than CPUs are allowed; they share the CPUs. */
 TORQUE_API torque_err torque_config_set_workers(struct torque_config *config, uint32_t workers);
 
-/* The CPUs to use, by the system's numbers; those that affinity or cpuset forbid are left out.
- * Default: all that the calling thread may run on. count 0 goes back to that. */
+/* The CPUs to use, by the system's numbers. CPUs that the affinity mask or the cpuset forbids are left out. count 0
+ * restores the default: all CPUs that the thread that creates the context may run on. */
 TORQUE_API torque_err torque_config_set_cpus(struct torque_config *config, const uint32_t *cpus, uint32_t count);
 
-/* Which CPUs share one event queue (paper, section 3.4). */
+/* Selects the CPUs that share one event queue. */
 enum {
-  TORQUE_SHARE_DEFAULT = 0, /* the lowest cache, or else memory, that two or more usable CPUs share */
-  TORQUE_SHARE_THREAD = 1,  /* nothing shared: a queue for each worker */
+  TORQUE_SHARE_DEFAULT = 0, /* the lowest cache that two or more usable CPUs share, or else the memory that they
+                             * share */
+  TORQUE_SHARE_THREAD = 1,  /* nothing is shared: one queue for each worker */
   TORQUE_SHARE_CORE = 2,
   TORQUE_SHARE_L2 = 3,
   TORQUE_SHARE_L3 = 4,
   TORQUE_SHARE_NODE = 5,
-  TORQUE_SHARE_MACHINE = 6 /* one queue for all */
+  TORQUE_SHARE_MACHINE = 6 /* one queue for all CPUs */
 };
 TORQUE_API torque_err torque_config_set_sharing(struct torque_config *config, uint32_t sharing);
 
-/* Largest number of CPUs that share a queue; larger domains are split evenly (not with TORQUE_SHARE_MACHINE, which asks
- * for one). Default 16, at most 1024. */
+/* The largest number of CPUs that share a queue; larger domains are split evenly. TORQUE_SHARE_MACHINE ignores this
+ * limit. Default: 16; at most 1024. */
 TORQUE_API torque_err torque_config_set_domain_max(struct torque_config *config, uint32_t cpus);
 
-/* Hard affinity of workers to their CPUs. Default 1. */
+/* 1, the default: each worker is bound to its CPU. 0: workers are not bound. */
 TORQUE_API torque_err torque_config_set_pinning(struct torque_config *config, int32_t pin);
 
-/* First part of the workers' thread names, at most 10 bytes ("torque" makes torque/0, torque/1, ...). */
+/* The first part of the names of the worker threads, at most 10 bytes: "torque" gives torque/0, torque/1, ... */
 TORQUE_API torque_err torque_config_set_name(struct torque_config *config, const char *name);
 
-/* Stack size of workers in bytes, at least 64 KiB. Default: the soft RLIMIT_STACK, or 8 MiB where that is unlimited.
- * Committed by the system only as it is used; a guard page lies below. */
+/* The stack size of a worker in bytes, at least 64 KiB. Default: the soft limit RLIMIT_STACK, or 8 MiB if there is no
+ * limit. The system commits stack memory only when it is used; a guard page lies below the stack. */
 TORQUE_API torque_err torque_config_set_stack_size(struct torque_config *config, size_t bytes);
 
-/* Signals that end torque_block(). Default: SIGTERM and SIGINT. count 0: none. */
-TORQUE_API torque_err torque_config_set_term_signals(struct torque_config *config, const int32_t *signos, uint32_t count);
+/* The signals that end torque_block(). Default: SIGTERM and SIGINT. count 0: no signals. */
+TORQUE_API torque_err torque_config_set_term_signals(struct torque_config *config, const int32_t *signos,
+                                                     uint32_t count);
 
-/* 1, the default: making the context sets SIGPIPE to ignored if it had its default action. 0: it is left alone. */
+/* 1, the default: creating the context sets SIGPIPE to ignored if it has its default action. 0: SIGPIPE is not changed.
+ */
 TORQUE_API torque_err torque_config_set_sigpipe(struct torque_config *config, int32_t ignore);
 
-/* Bounds of the retrieval window: how many events a worker takes from the system at once (paper, section 3.2).
- * 0 for either: derived from page size, cache share and idle siblings. At most 4096. */
+/* The bounds of the retrieval window, which is the number of events that a worker retrieves from the system at once; at
+ * most 4096. 0 for either, the default: the library derives the bound from the page size, the worker's share of the
+ * cache and the number of idle workers in the domain. */
 TORQUE_API torque_err torque_config_set_window(struct torque_config *config, uint32_t min, uint32_t max);
 
-/* 1: ownership of every source through the kernel's one-shot (EPOLLONESHOT and re-arm) instead of the hand-off in
- * user space, so that the two can be measured against each other. Default 0. */
+/* 1: the library registers every descriptor as one-shot in the kernel (EPOLLONESHOT), and rearms it with a system call
+ * after each callback. 0, the default: the library hands ownership over in user space, without a system call. The
+ * setting exists so that the two methods can be measured against each other. */
 TORQUE_API torque_err torque_config_set_oneshot(struct torque_config *config, int32_t oneshot);
 
-/* Helper threads for what blocks (torque_offload()), at most; they are made when they are needed. 0, the default: four for
- * each usable CPU, not below 8 and not above 64. At most 4096. */
+/* The largest number of helper threads for blocking work (torque_offload()), at most 4096. Helpers are created when
+ * they are needed. 0, the default: four for each usable CPU, but at least 8 and at most 64. */
 TORQUE_API torque_err torque_config_set_offload_threads(struct torque_config *config, uint32_t threads);
 
-/* How long a helper without work stays, in ns. Default 10 s. */
+/* The time in ns after which a helper thread without work exits. Default: 10 s. */
 TORQUE_API torque_err torque_config_set_offload_idle(struct torque_config *config, uint64_t ns);
 
-/* How many posted functions may wait in one domain, and in one strand; further posts answer FULL and are not run. 0, the
- * default: any number. A function waits until it starts; none that was taken is lost. torque_source_run() is not bounded. */
+/* The largest number of posted functions that may wait in one domain, and in one strand. A post beyond the limit
+ * returns FULL and the function does not run. 0, the default: no limit. A function counts until it starts. No function
+ * that was accepted is lost. The limit does not apply to torque_source_run(). */
 TORQUE_API torque_err torque_config_set_post_limit(struct torque_config *config, uint64_t limit);
 
-/* 1: measure callback time and loop lag (two clock readings a callback; see torque_stats(3)). Default 0. */
+/* 1: the library measures the duration of callbacks and the lag of the loop (torque_stats(3)). This costs two clock
+ * readings for each callback. Default: 0. */
 TORQUE_API torque_err torque_config_set_timing(struct torque_config *config, int32_t timing);
 
-/* Memory for this context. take() returns size bytes aligned to align (a power of two), or null; give() gets the same
- * size back. Both may be called on any thread. Both null: malloc. They must work until the context is gone. */
+/* The allocator for the memory of the context. take() returns size bytes aligned to align (a power of two), or null.
+ * give() frees such memory; it gets the same size. Both may be called on any thread, and on several at once. They must
+ * work until the context is freed, and must not call the library. If both are null, the default, the library uses
+ * malloc(3). */
 typedef void *torque_alloc_take_fn(size_t size, size_t align, void *arg);
 typedef void torque_alloc_give_fn(void *ptr, size_t size, void *arg);
 TORQUE_API torque_err torque_config_set_allocator(struct torque_config *config, torque_alloc_take_fn *take,
                                                   torque_alloc_give_fn *give, void *arg);
 
-/* What the library has to say (a worker that could not be pinned, a full descriptor table). Called on any thread;
- * text is valid during the call. Default: silent. */
+/* A function that receives the messages of the library (a worker could not be bound to its CPU, the table of
+ * descriptors is full). level is one of TORQUE_LOG_*. text is valid only during the call. Default: the library writes
+ * no messages.
+ * Thread: any, several at once. */
 enum { TORQUE_LOG_ERROR = 0, TORQUE_LOG_WARNING = 1, TORQUE_LOG_INFO = 2 };
 typedef void torque_log_fn(int32_t level, const char *text, void *arg);
 TORQUE_API torque_err torque_config_set_log(struct torque_config *config, torque_log_fn *fn, void *arg);
 
-/* Where the map of the machine comes from. Workers of a map that is not this machine's share the CPUs that there are,
- * unpinned. */
+/* The source of the machine's topology. If the topology is not this machine's, the workers share the existing CPUs and
+ * are not bound. TORQUE_TOPOLOGY_LIVE, the default, reads it from this machine. */
 enum {
   TORQUE_TOPOLOGY_LIVE = 0,
-  TORQUE_TOPOLOGY_SYNTHETIC = 1, /* text: hwloc's notation, "pack:2 l3:4 core:4 pu:2" */
-  TORQUE_TOPOLOGY_XML = 2        /* text: name of a file that hwloc wrote */
+  TORQUE_TOPOLOGY_SYNTHETIC = 1, /* text is a description in hwloc's notation, "pack:2 l3:4 core:4 pu:2" */
+  TORQUE_TOPOLOGY_XML = 2        /* text is the name of a file that hwloc wrote */
 };
 TORQUE_API torque_err torque_config_set_topology(struct torque_config *config, uint32_t source, const char *text);
 
