@@ -2,10 +2,10 @@
 #ifndef LIBTORQUE_TORQUE_H
 #define LIBTORQUE_TORQUE_H
 
-/* libtorque: all the cores of a machine as one event engine.
+/* libtorque is an event engine that uses all the cores of a machine.
  *
- * Two rules hold everywhere. Errors: see <libtorque/error.h>. Threads: every call may be made on any thread and from
- * any callback unless it says otherwise; none is async-signal-safe but torque_wake(). Callbacks must not block for
+ * Two rules hold everywhere. Errors: see <libtorque/error.h>. Threads: every call may be made on any thread and in any
+ * callback, unless its comment says otherwise. Only torque_wake() is async-signal-safe. Callbacks must not block for
  * long, must not be cancelled (pthread_cancel), and must not throw. */
 
 #include <libtorque/address.h>
@@ -38,7 +38,8 @@
 #include <libtorque/watch.h>
 #include <libtorque/watchdog.h>
 
-/* The add-on libraries have headers of their own; programs for the original find them here, where their .pc files say so. */
+/* The add-on libraries have their own headers. Programs for the original library include only this one, and the .pc
+ * files of the add-ons define these macros for them. */
 #ifdef LIBTORQUE_WITH_DNS
 #include <libtorque/dns.h>
 #endif
@@ -54,9 +55,10 @@ TORQUE_BEGIN_DECLS
 
 struct itimerspec;
 
-/* ---- The calls of the original libtorque: programs written for it compile unchanged ----
- * They keep no handle: such a source lives until its descriptor is closed and the number is used again, its one-shot
- * timer has fired, or the context stops. */
+/* ---- The calls of the original libtorque: programs that were written for it compile unchanged ----
+ *
+ * These calls return no handle. A source that they create lives until its descriptor is closed and the number is
+ * reused, until its one-shot timer has fired, or until the context stops. */
 
 typedef void (*libtorquercb)(int, void *);
 typedef void (*libtorquewcb)(int, void *);
@@ -64,33 +66,37 @@ typedef void (*libtorquetimecb)(void *);
 typedef int (*libtorquebrcb)(int, struct torque_rxbuf *, void *);
 typedef int (*libtorquebwcb)(int, struct torque_rxbuf *, void *);
 
-/* Call rx when fd is readable, tx when it is writable (either may be null). Edge-triggered: the callback must read or
- * write until EAGAIN. Never on two threads at once.
+/* Calls rx when fd is readable and tx when it is writable; either may be null. Notification is edge-triggered: the
+ * callback must read or write until EAGAIN. The callbacks never run on two threads at once.
  * Errors: as torque_fd_add(). */
 TORQUE_API torque_err torque_addfd_unbuffered(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx,
                                               void *state) TORQUE_CHECKED;
 
-/* The same, but on any number of threads at once: for accept(2) loops. */
+/* Does the same, but any number of threads may run the callbacks at once. For loops of accept(2). */
 TORQUE_API torque_err torque_addfd_concurrent(struct torque_ctx *ctx, int fd, libtorquercb rx, libtorquewcb tx,
                                               void *state) TORQUE_CHECKED;
 
-/* The same with the reading done by the library, which makes fd non-blocking: rx is called with what has come and was
- * not taken yet (buffers.h), once for all that one read brought (of 64 KiB at least). What it leaves is shown again
- * with what comes next, and when fd takes bytes again after a write(2) of the callback's has met EAGAIN. Nothing is
- * read while 1 MiB waits. After the peer's end rx is called, whenever fd can be written to, until it has taken
- * everything or takes nothing; then once with no bytes. After an error, at once with no bytes. tx, if not null, is
- * called when fd can be written to: at first, and whenever rx would be called for that reason.
+/* Makes fd non-blocking, reads from it, and calls rx with the input that was not taken yet (buffers.h), once for
+ * everything that one read returned. A read returns at least 64 KiB if that much is available. Bytes that rx leaves are
+ * passed to it again when more input arrives, and when fd becomes writable again after a write(2) of the callback
+ * failed with EAGAIN. If 1 MiB is buffered, nothing is read until rx takes some. If rx is null, nothing is read.
  *
- * The callbacks answer 0, or -1 if they have closed fd, which only they may do (anybody may shutdown(2) it). After a
- * call with no bytes that has not, the library closes it. When the context stops it stays open. rx null: nothing is
- * read. Errors: as torque_stream_add(); fd is the caller's then. */
+ * After the peer has ended its side, rx is called whenever fd is writable, until it has taken everything or takes
+ * nothing in a call. Then it is called once with no bytes. After an error it is called with no bytes at once. If tx is
+ * not null, it is called when fd first becomes writable, and then instead of rx whenever fd becomes writable again.
+ *
+ * The callbacks return 0, or -1 if they have closed fd. Only they may close fd; any thread may call shutdown(2). If a
+ * callback that was called with no bytes does not return -1, the library closes fd. When the context stops, fd stays
+ * open.
+ * Errors: as torque_stream_add(). On failure fd belongs to the caller. */
 TORQUE_API torque_err torque_addfd(struct torque_ctx *ctx, int fd, libtorquebrcb rx, libtorquebwcb tx,
                                    void *state) TORQUE_CHECKED;
 
-/* Connect fd, which is made non-blocking, and go on as torque_addfd() and torque_addfd_unbuffered() do. The first call
- * is of tx, if not null, when the connection stands or has failed: SO_ERROR tells which. (Buffered, without tx, rx is
- * told of a failure, with no bytes.)
- * Errors: as those; SYSCALL + what connect(2) answers at once. fd is the caller's then. */
+/* Makes fd non-blocking, connects it, and continues like torque_addfd() or torque_addfd_unbuffered(). When the
+ * connection is established or has failed, tx is called first, if it is not null; getsockopt(2) with SO_ERROR returns
+ * the result. If tx is null, torque_addconnector() reports a failure by a call of rx with no bytes.
+ * Errors: as torque_addfd() or torque_addfd_unbuffered(); SYSCALL + errno (connect(2) failed at once with an error
+ *         other than EINPROGRESS). On failure fd belongs to the caller. */
 TORQUE_API torque_err torque_addconnector(struct torque_ctx *ctx, int fd, const struct sockaddr *addr,
                                           socklen_t addrlen, libtorquebrcb rx, libtorquebwcb tx,
                                           void *state) TORQUE_CHECKED;
@@ -98,18 +104,21 @@ TORQUE_API torque_err torque_addconnector_unbuffered(struct torque_ctx *ctx, int
                                                      socklen_t addrlen, libtorquercb rx, libtorquewcb tx,
                                                      void *state) TORQUE_CHECKED;
 
-/* Call rx with the signal's number at each arrival of any signal in the set. Errors: as torque_signal_add(); INVAL also
- * for SIGTERM, which belongs to torque_block(). */
+/* Calls rx with the number of the signal at each arrival of any signal in the set.
+ * Errors: as torque_signal_add(); INVAL also for SIGTERM, which belongs to torque_block(). */
 TORQUE_API torque_err torque_addsignal(struct torque_ctx *ctx, const sigset_t *signals, libtorquercb rx,
                                        void *state) TORQUE_CHECKED;
 
-/* Call rx with the events (TORQUE_PATH_* bits, see path.h) for each thing that happens to the file, or in the directory;
- * all are told but TORQUE_PATH_ACCESSED, OPENED and CLOSED. Errors: as torque_path_add(). */
+/* Calls rx with the event bits (TORQUE_PATH_*, see path.h) for each event of the file, or of the directory. It reports
+ * all events except TORQUE_PATH_ACCESSED, TORQUE_PATH_OPENED and TORQUE_PATH_CLOSED.
+ * Errors: as torque_path_add(). */
 TORQUE_API torque_err torque_addpath(struct torque_ctx *ctx, const char *path, libtorquercb rx,
                                      void *state) TORQUE_CHECKED;
 
-/* Call cb after it_value, then every it_interval. it_value 0 with an interval: first after one interval. Both 0: INVAL.
- * Intervals that ended while nothing ran are called for one after another, at most 1000; the rest are skipped. */
+/* Calls cb after it_value, and then every it_interval. If it_value is 0 and it_interval is not, the first call comes
+ * after one interval. If several intervals have ended before a call could be made, cb is called for each of them, but
+ * at most 1000 times; the others are skipped.
+ * Errors: as torque_timer_add(); INVAL also if both times are 0, or if one is invalid. */
 TORQUE_API torque_err torque_addtimer(struct torque_ctx *ctx, const struct itimerspec *when, libtorquetimecb cb,
                                       void *state) TORQUE_CHECKED;
 
