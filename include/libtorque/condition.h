@@ -7,43 +7,54 @@
 
 TORQUE_BEGIN_DECLS
 
-/* A condition that threads and sources wait for alike, as for a condition variable of POSIX threads.
+/* A condition is a condition variable, like that of POSIX threads, and also an event source: both threads and sources
+ * can wait for its signals.
  *
- * A signal goes to the one who has waited longest, thread or source. A source waits again when its callback has
- * returned; while it is being called, or about to be, a signal goes to it only if nobody waits, and then it is called
- * once more: what was signalled is never lost on it between its look at what it waits for and its waiting again. A
- * thread's look is covered by its mutex. Threads are woken for a signal, and for nothing else.
+ * A signal goes to the waiter that has waited longest, a thread or a source. A source waits again when its callback has
+ * returned. While its callback is running or about to run, it gets a single signal only if nobody else waits; the
+ * callback is then called once more. So if a callback always does all the work that it finds, no work stays undone that
+ * was signalled while the callback ran. A thread is protected by its mutex; it has no spurious wake-ups.
  *
- * A condition is itself a source that never fires; torque_source_remove() ends it, and its sources with it. */
+ * A condition is a source that never fires. torque_source_remove() ends it, together with the sources that wait for it.
+ */
 
 enum {
-  /* Signals that find nobody are counted, and each lets one later wait pass at once (a semaphore); a source that is
-   * added gets them all. Without it they are lost, as POSIX has it. */
+  /* Keep signals without a waiter, like the count of a semaphore: each lets one later wait return at once, or all go to
+   * the next source that is added. Without this flag they are lost, as with POSIX threads. A broadcast is never kept.
+   */
   TORQUE_CONDITION_COUNTING = 0x1
 };
 
-/* Ready for use. Thread: any. Errors: INVAL; RESOURCE; STOPPED; FORKED. */
+/* Creates a condition, ready for use.
+ * Thread: any.
+ * Errors: INVAL; RESOURCE; STOPPED; FORKED. */
 TORQUE_API torque_err torque_condition_new(struct torque_ctx *ctx, uint32_t flags,
                                            torque_source *ret_condition) TORQUE_CHECKED;
 
-/* Wake one, or all that wait now; a broadcast reaches every source. With or without the mutex.
- * Thread: any. Not async-signal-safe. Errors: STALE; KIND; FORKED. */
+/* Signal wakes one waiter. Broadcast wakes all current waiters, and every source of the condition, even one whose
+ * callback is running. The caller may hold the mutex or not.
+ * Thread: any. Not async-signal-safe.
+ * Errors: STALE; KIND; FORKED. */
 TORQUE_API torque_err torque_condition_signal(torque_source condition);
 TORQUE_API torque_err torque_condition_broadcast(torque_source condition);
 
-/* Give up the mutex (null: none; locked once, by this thread), wait at most timeout_ns (UINT64_MAX: as long as it
- * takes) to be woken, and take it again. In whatever way it returns, the mutex is locked. No cancellation point.
- * Thread: any but callbacks, which it would hold up.
- * Errors: SYSCALL + ETIMEDOUT; STALE the condition is gone, or went meanwhile; STOPPED the context stopped meanwhile;
- * KIND; FORKED; SYSCALL + what pthread_mutex_unlock() answers: then nothing was waited for. */
+/* Unlocks the mutex (null: none; the calling thread must have locked it once), waits for at most timeout_ns
+ * (UINT64_MAX: no limit) until it is woken, and locks the mutex again. The mutex is locked when the call returns, even
+ * after an error, except after EPERM. Not a cancellation point.
+ * Thread: any, but not callbacks, because the wait blocks a worker.
+ * Errors: SYSCALL + ETIMEDOUT; STALE (the condition has ended, before or during the wait); STOPPED (the context is
+ *         stopping, or stopped during the wait); KIND; FORKED; SYSCALL + EPERM or another error of
+ *         pthread_mutex_unlock() (the call did not wait and did not lock the mutex). */
 TORQUE_API torque_err torque_condition_wait(torque_source condition, pthread_mutex_t *mutex, uint64_t timeout_ns);
 
-/* Called when it was signalled; signals: how often since the last call, a broadcast being one. It should do all that is
- * there to be done. Thread: as any callback. */
+/* Called when the source was signalled. signals is the number of signals since the last call; a broadcast counts as
+ * one. The callback should do all the work that it finds.
+ * Thread: as any callback. */
 typedef void torque_condition_fn(torque_source source, uint64_t signals, void *arg);
 
-/* Wait as a source, from the start until it is removed. What was signalled to it and not told when it ends goes to
- * another. Errors: INVAL; STALE; KIND; RESOURCE; STOPPED; FORKED. */
+/* Creates a source that waits for the condition until it is removed. torque_condition_add_new() does not start it. If
+ * the source ends with a signal that was not reported yet, the signal goes to another waiter.
+ * Errors: INVAL; STALE; KIND; RESOURCE; STOPPED; FORKED. */
 TORQUE_API torque_err torque_condition_add(torque_source condition, torque_condition_fn *fn, void *arg,
                                            torque_source *ret_source) TORQUE_CHECKED;
 TORQUE_API torque_err torque_condition_add_new(torque_source condition, torque_condition_fn *fn, void *arg,

@@ -6,39 +6,48 @@
 
 TORQUE_BEGIN_DECLS
 
-/* Work for a context's own threads. What one thread posts to one place is run in that order, each function after the
- * one before has returned. A system call is made only when the one who shall run it sleeps. What was posted before
- * torque_stop() is run before that returns.
- * Thread: any, callbacks included. Not async-signal-safe (torque_wake() is).
- * Errors: INVAL no function, no such domain; STALE; RESOURCE; FULL (torque_config_set_post_limit()); STOPPED; FORKED. */
+/* The post calls run fn once, soon, on a thread of the context. Functions that one thread posts to the same target run
+ * in the order in which they were posted; each starts after the one before it has returned. A post makes a system call
+ * only if the worker that is to run the function sleeps. torque_stop() runs all functions that were posted before it,
+ * and then returns. If a call fails, fn does not run.
+ * Thread: any, any callback. Not async-signal-safe; in a signal handler, set a flag and call torque_wake().
+ * Errors: INVAL (no function; no such domain; not a strand); STALE; RESOURCE; FULL (torque_config_set_post_limit());
+ *         STOPPED; FORKED. */
 typedef void torque_post_fn(void *arg);
 
-/* Anywhere in the context: from a callback, on its own domain; else on a domain that stays the same for this thread. */
+/* Runs fn in any domain: a callback posts to its own domain; another thread posts to a domain that stays the same for
+ * that thread. */
 TORQUE_API torque_err torque_post(struct torque_ctx *ctx, torque_post_fn *fn, void *arg);
 
-/* On one domain. */
+/* Runs fn in the given domain. */
 TORQUE_API torque_err torque_post_domain(struct torque_ctx *ctx, uint32_t domain, torque_post_fn *fn, void *arg);
 
-/* On the domain that serves source, within its strand if it has one. */
+/* Runs fn in the domain that serves source, and in the strand of that source, if it has one. */
 TORQUE_API torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *arg);
 
-/* In source's own turn: while no callback of it runs, and none starts; on the domain that serves it, in its strand if it
- * has one. What only the source's own callbacks may do can be done there, so a connection that a timer or an answer
- * touches needs no lock. Functions of one thread run in the order of the calls, before events that come later; of a
- * stream also in order with what was written to it and asked of it (see stream.h: torque_stream_run()).
- *
- * fn is called exactly once for each success. err: 0 in the turn; the source has ended before that: STALE, or STOPPED with
- * its context. Then it is called as a finalizer is, before the finalizer, and no callback runs any more.
- * From the own callback, or from fn: it runs when that has returned. torque_postpone() in it: what the source has to tell
- * waits for the next round, and is told with TORQUE_TRIGGER (of a stream: what is kept is told again).
- * Errors: INVAL; STALE, and fn is not called; STATE not started; KIND a concurrent source, or one that has no turn of its
- * own (listeners, conditions, datagram sources of several sockets, jobs); RESOURCE; STOPPED; FORKED. */
+/* err is normally 0. If the source ends first, err is STALE, or STOPPED if the source ended because its context
+ * stopped. The function is then called like a finalizer: when no callback runs any more, and before the source's
+ * finalizer. */
 typedef void torque_run_fn(torque_source source, torque_err err, void *arg);
+
+/* Runs fn as if it were a callback of source: no callback of the source runs at the same time, and it runs in the
+ * domain that serves the source, and in the source's strand if it has one. fn can use the data of a connection without
+ * a lock, and can make calls that only the source's own callbacks may make. Functions from one thread run in the order
+ * of the calls, and before events that arrive later. For a stream they also keep their order relative to that thread's
+ * writes and requests to the stream (torque_stream_run() in stream.h).
+ *
+ * fn is called exactly once for each call that succeeded. If a callback of the source, or another such function, makes
+ * the call, fn runs after that callback or function has returned. If fn calls torque_postpone() for the source, the
+ * source's callback is called in the next round, with TORQUE_TRIGGER and the events that are pending. For a stream, the
+ * data callback is then called again with the buffered input.
+ * Errors: INVAL; STALE; STATE (not started); KIND (a concurrent source, or one that cannot run functions: a listener, a
+ *         condition, a datagram source with several sockets, a job); RESOURCE; STOPPED; FORKED. */
 TORQUE_API torque_err torque_source_run(torque_source source, torque_run_fn *fn, void *arg);
 
-/* A strand: sources and posted work that share it never run at the same time, whichever workers run them.
- * free gives up the caller's reference; sources and posted work that use it keep it alive. It may be called at any time,
- * also after the context has gone, and must be called once. */
+/* Sources and posted functions that share a strand never run at the same time, whichever workers run them.
+ * torque_strand_free() releases the caller's reference; sources and posted functions that use the strand keep it alive.
+ * Call it once for each strand, at any time, even after the context was freed; null is ignored. torque_strand_post()
+ * runs fn in the strand. */
 TORQUE_API torque_err torque_strand_new(struct torque_ctx *ctx, struct torque_strand **ret_strand) TORQUE_CHECKED;
 TORQUE_API void torque_strand_free(struct torque_strand *strand);
 TORQUE_API torque_err torque_strand_post(struct torque_strand *strand, torque_post_fn *fn, void *arg);

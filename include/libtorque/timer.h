@@ -6,41 +6,54 @@
 
 TORQUE_BEGIN_DECLS
 
-/* Called when the timer is due, never early. expirations: 1, or for a periodic timer the periods that ended since the
- * last call. Timers of one domain fire one after another, in the order of their deadlines; equal ones as they were set. */
+/* Called when the timer expires, never early. expirations is 1, or for a periodic timer the number of periods that
+ * ended since the last call. Timers of one domain fire one after another, in the order of their deadlines; timers with
+ * equal deadlines fire in the order in which they were set. There are two exceptions: a timer that waits for its
+ * strand, and a timer that was placed in another domain than the one in which it was made, may fire after timers with
+ * later deadlines. */
 typedef void torque_timer_fn(torque_source source, uint64_t expirations, void *arg);
 
 enum {
   TORQUE_CLOCK_MONOTONIC = 0,
-  TORQUE_CLOCK_WALL = 1 /* CLOCK_REALTIME; deadlines follow when the clock is set forwards or backwards */
+  TORQUE_CLOCK_WALL = 1 /* CLOCK_REALTIME; if it is set forwards or backwards, the deadlines follow */
 };
 
 enum {
-  TORQUE_TIMER_ABSOLUTE = 0x1, /* when is a point of the timer's clock, not a distance from now */
-  TORQUE_TIMER_REMOVE = 0x2    /* remove the source after its last expiration (a one-shot timer that nobody keeps) */
+  TORQUE_TIMER_ABSOLUTE = 0x1, /* when_ns is a time of the timer's clock; otherwise it is relative to now */
+  TORQUE_TIMER_REMOVE = 0x2    /* remove the source after its last expiration; for a one-shot timer that needs no
+                                * further attention */
 };
 
-/* A timer that is not set. Started by torque_timer_set(); it needs no torque_source_start().
- * Errors: INVAL; RESOURCE; STOPPED; FORKED; SYSCALL + EMFILE (a first wall-clock timer opens a descriptor). */
+/* Creates a timer that is not armed. clock is one of TORQUE_CLOCK_*. torque_timer_set() arms it; it needs no
+ * torque_source_start().
+ * Errors: INVAL; RESOURCE; STOPPED; FORKED; SYSCALL + EMFILE, ENFILE (the first wall-clock timer of a domain opens a
+ *         descriptor). */
 TORQUE_API torque_err torque_timer_new(struct torque_ctx *ctx, int32_t clock, torque_timer_fn *fn, void *arg,
                                        torque_source *ret_source) TORQUE_CHECKED;
 
-/* Set, or set anew: due at when_ns (with TORQUE_TIMER_ABSOLUTE) or when_ns from now, then every period_ns; period 0:
- * once. A deadline in the past is due at once. Periods are counted from the first deadline: no drift.
- * Any thread, any callback; O(1) among any number.
- * Errors: STALE; KIND; RESOURCE (the old deadline stands). */
+/* Arms the timer, or rearms it: it expires when_ns from now, or at the time when_ns with TORQUE_TIMER_ABSOLUTE, and
+ * then every period_ns. period_ns 0: one-shot. A deadline in the past expires at once. Periods are counted from the
+ * first deadline, so a periodic timer does not drift.
+ * Thread: any, any callback. Takes constant time, whatever the number of timers.
+ * Errors: INVAL (unknown flags); STALE; KIND; RESOURCE (the old deadline remains); STOPPED; FORKED. */
 TORQUE_API torque_err torque_timer_set(torque_source source, uint64_t when_ns, uint64_t period_ns, uint32_t flags);
 
-/* Let it be late by up to slack_ns (at most 4 s), so that wake-ups coincide. Counts from the next torque_timer_set(). Default 0. */
+/* Lets the timer fire up to slack_ns late, so that wake-ups coincide. More than 4 s counts as 4 s. Applies from the
+ * next torque_timer_set(). Default: 0.
+ * Errors: STALE; KIND. */
 TORQUE_API torque_err torque_timer_set_slack(torque_source source, uint64_t slack_ns);
 
-/* Unset it; the source stays. A call that has started goes on; no other starts. Unset already: fine. Errors: STALE; KIND. */
+/* Disarms the timer; the source remains, and may be set again. A call of the callback that is in progress continues; no
+ * new one starts. A timer that is not armed is not an error.
+ * Errors: STALE; KIND. */
 TORQUE_API torque_err torque_timer_cancel(torque_source source);
 
-/* Time left, 0 when due, UINT64_MAX when not set. Errors: STALE; KIND. */
+/* Stores the time left until the deadline: 0 if the timer is due, UINT64_MAX if it is not armed.
+ * Errors: INVAL; STALE; KIND. */
 TORQUE_API torque_err torque_timer_remaining(torque_source source, uint64_t *ret_ns);
 
-/* New and set in one call, on the monotonic clock, after_ns from now. */
+/* Creates a timer on the monotonic clock and arms it after_ns from now, in one call.
+ * Errors: as torque_timer_new() and torque_timer_set(). */
 TORQUE_API torque_err torque_timer_add(struct torque_ctx *ctx, uint64_t after_ns, uint64_t period_ns, uint32_t flags,
                                        torque_timer_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
 
