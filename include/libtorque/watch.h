@@ -6,70 +6,80 @@
 
 TORQUE_BEGIN_DECLS
 
-/* Watches: the descriptors of a driven context for a program that has an event loop of its own, with its own watchers,
- * queues and order, and wants to be told what is ready; this is what the libev and libevent replacements are made of.
+/* Watches are for a program that has its own event loop, with its own watchers, queues and order of callbacks, and
+ * needs from the library only which descriptors are ready. The replacements for libev and libevent are built with them.
  *
- * A watch is a wish, "tell me this of that number", and costs no system call. Wishes are brought before the kernel
- * together, before the context waits: one that was taken back by then costs nothing, one that changed costs one call.
- * Watches and sources may live in one context, but not for the same descriptor.
+ * A watch is an interest in events of a descriptor. A change of interest makes no system call. Before the context
+ * waits, it applies all changes to the kernel together. A change that was undone by then costs nothing; any other
+ * change costs one system call. A context may have both watches and sources, but not for the same descriptor.
  *
- * Thread: these calls belong to the thread that runs the context, and so does torque_deadline() of such a context, which
- * is 0 while wishes wait to be brought before the kernel. Between the two hooks around the wait torque_watch() belongs to
- * whoever holds the lock that they give up and take again. */
+ * Thread: only the thread that runs the context may make these calls. This also applies to torque_deadline() of such a
+ *         context, which stores 0 while changes of interest are pending. Between the two hooks around the wait,
+ *         torque_watch() may be called by the thread that holds the lock that the hooks release and take again. */
 
-/* Called for each watched descriptor that is ready, before torque_run_once() returns; nothing else of the program runs
- * between two of these calls. It may make wishes, which count at once for what is still to be told, but not run the
- * context.
- * events: TORQUE_READ, WRITE, PRIORITY, HANGUP as asked for, and TORQUE_ERROR, CLOSED.
- * error: 0; or events is 0, and this errno says why the wish could not be brought before the kernel (EBADF, ENOMEM,
- *        ENOSPC, EEXIST a source has the descriptor): it is dropped. This is told before the wait, which goes on unless
- *        torque_wake() is called here. */
+/* Called for each watched descriptor that is ready, before torque_run_once() returns. No other code of the program runs
+ * between two of these calls. The function may call torque_watch(), which applies at once to the events that were not
+ * reported yet. It must not run the context.
+ *
+ * events: those of TORQUE_READ, WRITE, PRIORITY and HANGUP for which there is interest; TORQUE_ERROR and CLOSED always.
+ * error: 0. Otherwise events is 0, and error says why the interest could not be registered in the kernel: EBADF,
+ * ENOMEM, ENOSPC, or EEXIST (the descriptor has a source). The interest is dropped. Such errors are reported before the
+ * wait, and the context then waits as usual, unless torque_wake() is called here. */
 typedef void torque_watch_fn(int32_t fd, uint32_t events, int32_t error, void *arg);
 
-/* Around each wait, whether it blocks or not; or for a wake-up. */
+/* Called around each wait, whether it blocks or not; or for a wake-up. */
 typedef void torque_wait_fn(void *arg);
 
-/* Make ctx a context with watches. From then on torque_run_once() waits once and returns, whatever came, an interrupted
- * wait included; *ret_count counts watches told as well.
- * Errors: INVAL; KIND threaded, or made under torque_config_set_poll_deadline(); STATE it has watches, or is being run;
- * STOPPED; FORKED. */
+/* Enables watches in a driven context. From then on torque_run_once() waits once, reports what is ready, and returns,
+ * even if nothing was ready or the wait was interrupted. *ret_count of torque_run_once() then also counts the calls of
+ * fn.
+ * Errors: INVAL; KIND (threaded context, or made with torque_config_set_poll_deadline()); STATE (the context has
+ *         watches already, or is being run); STOPPED; FORKED. */
 TORQUE_API torque_err torque_watch_init(struct torque_ctx *ctx, torque_watch_fn *fn, void *arg) TORQUE_CHECKED;
 
-/* before: the context is about to wait, and touches nothing of the program's until after has returned. Null: none.
- * Errors: INVAL; STATE no torque_watch_init(). */
+/* Sets functions that are called before and after each wait; null means no function. Between the two calls the context
+ * uses none of the program's data. Do not call this function or torque_watch_set_woken() between the hooks.
+ * Errors: INVAL; STATE (no torque_watch_init()). */
 TORQUE_API torque_err torque_watch_set_hooks(struct torque_ctx *ctx, torque_wait_fn *before, torque_wait_fn *after,
                                              void *arg);
 
-/* woken: called when a pass has found that torque_wake() was called, in its place among what it tells. Null: none. What was
- * written before that torque_wake() can be read there. A wake-up that comes when the pass's wait is already over is the
- * next pass's, as that of a pipe or eventfd would be. Wake-ups for work that other threads bring the context count too.
- * Errors: INVAL; STATE no torque_watch_init(). */
+/* Sets a function that is called when a wait has been ended by torque_wake(); null means no function. It is called
+ * among the events of that wait, at the position of the wake-up, and sees what was written before that torque_wake().
+ * If torque_wake() is called after the wait has returned, the next wait reports it. Work that other threads give to the
+ * context may also cause a call.
+ * Errors: INVAL; STATE (no torque_watch_init()). */
 TORQUE_API torque_err torque_watch_set_woken(struct torque_ctx *ctx, torque_wait_fn *woken, void *arg);
 
 enum {
-  /* The number may have been closed and given to another file since the last wish: ask the kernel even if this wish is
-   * the same. Needed after every close() of a watched descriptor, and after a source had it; without it such a number
-   * stays silent. */
+  /* The number may have been closed and given to another file since the last call: register it in the kernel even if
+   * the interest is the same. Use this flag after every close() of a watched descriptor, and after the descriptor had a
+   * source. Without it such a descriptor reports nothing. */
   TORQUE_WATCH_NEW = 0x1,
-  /* Told once for each change; the default is level: as long as it lasts. With TORQUE_WATCH_NEW once more, if ready. */
+  /* Edge-triggered: each change is reported once. Together with TORQUE_WATCH_NEW the descriptor is also reported once
+   * if it is ready already. The default is level-triggered: reported as long as the descriptor is ready. */
   TORQUE_WATCH_EDGE = 0x2,
-  /* Bring a first wish, and one with TORQUE_WATCH_NEW, before the kernel at once, so that this call answers what is wrong
-   * with the descriptor; regular files are refused (EPERM), and what is refused is dropped. Any other wish waits as
-   * always. */
+  /* Register the descriptor in the kernel at once if it has no registration, or if TORQUE_WATCH_NEW is given. This call
+   * then returns an error if the kernel refuses the descriptor, and the interest is dropped. Regular files are refused
+   * too (EPERM). If the descriptor already has a registration, the change is applied before the wait, as usual. */
   TORQUE_WATCH_NOW = 0x4,
-  /* The descriptor can probably be written to now, and not for long will that be wished: look first (one system call for
-   * all such wishes together), and tell so without registering it. If it cannot be, or the wish stays, it is registered. A
-   * pass that has found something does not wait, and tells whatever else is ready. Only for what is watched by level
-   * already. */
+  /* A hint that the descriptor can probably be written to now, and that the interest in that will not last long. The
+   * context first checks the readiness of all such descriptors with one system call, and reports those that are ready
+   * without changing their registration. If a descriptor is not ready, or there is still interest afterwards, its
+   * registration is changed as usual. A torque_run_once() that finds a ready descriptor in this way does not block, and
+   * reports all other descriptors that are ready as well. The flag has an effect only if the descriptor already has a
+   * level-triggered registration. */
   TORQUE_WATCH_PEEK = 0x8
 };
 
-/* From the next wait on tell events of fd (0: nothing; before close() that is optional). Regular files are always ready
- * to read and to write.
- * A registration that nobody wishes any more stays with the kernel until it fires or is wanted again, so that what
- * stops and starts costs nothing.
- * Errors: INVAL no number that a descriptor can have, unknown bits; RESOURCE; STATE no torque_watch_init(). What the
- *         kernel says comes later; with TORQUE_WATCH_NOW here: SYSCALL + EBADF, EPERM, EEXIST, ENOMEM, ENOSPC. */
+/* Sets the interest in fd: from the next wait on, events of fd are reported. 0 means no interest; it need not be set
+ * before close(). A later call for the same fd replaces the earlier interest. Regular files are always ready for
+ * reading and writing.
+ *
+ * If there is no interest in a descriptor any more, its registration stays in the kernel until the descriptor becomes
+ * ready or there is interest again. Stopping and restarting a watcher therefore costs no system call.
+ * Errors: INVAL (not a context; a number that cannot be a descriptor; unknown events or flags); RESOURCE; STATE (no
+ *         torque_watch_init()). With TORQUE_WATCH_NOW also SYSCALL + EBADF, EPERM, EEXIST, ENOMEM, ENOSPC; without it,
+ *         fn gets the errors of the kernel. */
 TORQUE_API torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags);
 
 TORQUE_END_DECLS
