@@ -6,44 +6,50 @@
 
 TORQUE_BEGIN_DECLS
 
-/* The end of a child process. Valid during the callback. */
+/* The end of a process. Valid only during the callback. */
 struct torque_child_event;
 
-/* How it ended. */
+/* How the process ended; the values of torque_child_event_how(). */
 enum {
-  TORQUE_CHILD_UNKNOWN = 0, /* nobody can say: somebody else has waited for it, or it was no child of this process */
-  TORQUE_CHILD_EXITED = 1,  /* by exit(); the status is what it said */
-  TORQUE_CHILD_KILLED = 2,  /* by a signal; the status is its number */
-  TORQUE_CHILD_DUMPED = 3   /* the same, and it has left a core */
+  TORQUE_CHILD_UNKNOWN = 0, /* unknown: other code waited for it, the program ignores SIGCHLD, or it is not a child
+                             * of this process */
+  TORQUE_CHILD_EXITED = 1,  /* it called exit(); the status is its exit status, 0 to 255 */
+  TORQUE_CHILD_KILLED = 2,  /* a signal ended it; the status is the number of the signal */
+  TORQUE_CHILD_DUMPED = 3   /* the same, and it dumped core */
 };
 TORQUE_API int32_t torque_child_event_pid(const struct torque_child_event *event);
 TORQUE_API int32_t torque_child_event_how(const struct torque_child_event *event);
 TORQUE_API int32_t torque_child_event_status(const struct torque_child_event *event);
-/* What it and its own children that it waited for have used: CPU time in ns, most memory resident at once in bytes.
- * 0 if unknown. */
+/* CPU time in ns, and the largest resident memory in bytes, of the process and of those of its children that it waited
+ * for; 0 if unknown. */
 TORQUE_API uint64_t torque_child_event_user_ns(const struct torque_child_event *event);
 TORQUE_API uint64_t torque_child_event_system_ns(const struct torque_child_event *event);
 TORQUE_API uint64_t torque_child_event_memory(const struct torque_child_event *event);
 
-/* Called once, when the child has ended. Its number is still its own (the process is a zombie); it is waited for when
- * the callback has returned, and then the source ends by itself, as after torque_source_remove(). */
+/* Called once, when the process has ended. During the call the process is a zombie, so its number cannot be reused.
+ * When the callback has returned, the library waits for the process, and the source ends by itself, as after
+ * torque_source_remove(). If the callback calls torque_postpone(), none of this happens, and it is called again with
+ * the same event. */
 typedef void torque_child_fn(torque_source source, const struct torque_child_event *event, void *arg);
 
 enum {
-  TORQUE_CHILD_NOREAP = 0x1, /* leave it to the caller to wait for it */
-  TORQUE_CHILD_FOREIGN = 0x2 /* any process will do; of one that is no child only the end is told, not how */
+  TORQUE_CHILD_NOREAP = 0x1, /* the library does not wait for the process; the caller must */
+  TORQUE_CHILD_FOREIGN = 0x2 /* pid may be any process; if it is not a child, only its end is reported, not how it
+                              * ended */
 };
 
-/* Tell the end of the process pid, a child of this one that was not waited for, whether it still runs or not. No signal
- * is used, and no other child is waited for. A source that is removed before leaves the child as it is.
- * flags: 0 or TORQUE_CHILD_NOREAP, TORQUE_CHILD_FOREIGN.
- * Errors: INVAL pid <= 0, no callback, unknown flags; UNAVAIL the system has no pidfd (Linux before 5.4);
- *         RESOURCE; STOPPED; FORKED; SYSCALL + ESRCH there is none (it was waited for already), ECHILD it is no child
- * of this process, EMFILE, ENFILE, ENOMEM, ENOSPC. */
+/* Calls fn once, when the process pid has ended. pid must be a child of this process that has not been waited for; it
+ * may be running or have ended already. The library uses no signal, and never waits for other children. If the source
+ * is removed before the process ends, the process is not affected.
+ *
+ * flags is 0 or TORQUE_CHILD_NOREAP, TORQUE_CHILD_FOREIGN.
+ * Errors: INVAL (pid <= 0; no callback; unknown flags); UNAVAIL (the system has no pidfd_open(2), Linux 5.4, or forbids
+ *         it); RESOURCE; STOPPED; FORKED; SYSCALL + ESRCH (no such process; it may have been waited for), ECHILD (not a
+ *         child of this process), EMFILE, ENFILE, ENOMEM, ENOSPC. */
 TORQUE_API torque_err torque_child_add(struct torque_ctx *ctx, int32_t pid, uint32_t flags, torque_child_fn *fn,
                                        void *arg, torque_source *ret_source) TORQUE_CHECKED;
-/* The same, to be started by torque_source_start(). From here on pid is this process and no later one of that number.
- */
+/* Creates the source without starting it; call torque_source_start(). From here on, pid means this process, not a later
+ * process with the same number. */
 TORQUE_API torque_err torque_child_new(struct torque_ctx *ctx, int32_t pid, uint32_t flags, torque_child_fn *fn,
                                        void *arg, torque_source *ret_source) TORQUE_CHECKED;
 

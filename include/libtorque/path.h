@@ -6,71 +6,73 @@
 
 TORQUE_BEGIN_DECLS
 
-/* What happens to files. */
+/* Events of files and directories. CREATED and DELETED: a name was added to the directory, or removed. */
 enum {
   TORQUE_PATH_CREATED = 0x1,
   TORQUE_PATH_DELETED = 0x2,
-  TORQUE_PATH_MODIFIED = 0x4,    /* written to, or cut off */
-  TORQUE_PATH_WRITTEN = 0x8,     /* closed by somebody who could write to it */
+  TORQUE_PATH_MODIFIED = 0x4,    /* written to, or its length changed */
+  TORQUE_PATH_WRITTEN = 0x8,     /* a file that was open for writing was closed */
   TORQUE_PATH_ATTRIBUTES = 0x10, /* mode, owner, times, number of links */
-  TORQUE_PATH_RENAMED = 0x20,    /* from one name to another, both inside of what is watched */
-  TORQUE_PATH_MOVED_IN = 0x40,   /* from elsewhere */
+  TORQUE_PATH_RENAMED = 0x20,    /* renamed; both names are below the watched path */
+  TORQUE_PATH_MOVED_IN = 0x40,   /* moved in from elsewhere */
   TORQUE_PATH_MOVED_OUT = 0x80,
   TORQUE_PATH_ACCESSED = 0x100,
   TORQUE_PATH_OPENED = 0x200,
-  TORQUE_PATH_CLOSED = 0x400, /* by somebody who could only read */
+  TORQUE_PATH_CLOSED = 0x400,    /* closed after it had been open only for reading */
 
-  /* Told always, never asked for. */
-  TORQUE_PATH_SELF_DELETED = 0x1000, /* what is watched; nothing more will come */
-  TORQUE_PATH_SELF_MOVED =
-      0x2000,                     /* the same has another name now; it is watched on, the names told are the old ones */
-  TORQUE_PATH_UNMOUNTED = 0x4000, /* its file system; nothing more will come of it */
-  TORQUE_PATH_OVERFLOW = 0x8000,  /* events were lost: look yourself. A recursive source has looked for directories */
-  TORQUE_PATH_FAILED = 0x10000,   /* a directory inside cannot be watched: see torque_path_event_error() */
-  /* With CREATED: it was there when a new directory was looked at. Told to who asked for CREATED, MODIFIED, WRITTEN or
-   * MOVED_IN; what happened to it before was not seen. */
+  /* These events are always reported; do not request them. */
+  TORQUE_PATH_SELF_DELETED = 0x1000, /* the watched path was deleted; no further events follow */
+  TORQUE_PATH_SELF_MOVED = 0x2000,   /* the watched path was renamed; it is still watched, and reported with the old
+                                      * names */
+  TORQUE_PATH_UNMOUNTED = 0x4000,    /* the file system was unmounted; no further events follow */
+  TORQUE_PATH_OVERFLOW = 0x8000,     /* events were lost: examine the files; a recursive source has searched the tree */
+  TORQUE_PATH_FAILED = 0x10000,      /* a directory cannot be watched or read, see torque_path_event_error() */
+  /* Together with CREATED: the file was found when a new directory was read. Reported if CREATED, MODIFIED, WRITTEN or
+   * MOVED_IN was requested. Its earlier events are unknown. */
   TORQUE_PATH_FOUND = 0x20000
 };
 
 enum {
-  TORQUE_PATH_RECURSIVE =
-      0x1, /* all directories below as well, also those that come later; symbolic links are not followed */
-  TORQUE_PATH_NOFOLLOW = 0x2,        /* a symbolic link itself, if path is one */
-  TORQUE_PATH_ONLYDIR = 0x4,         /* or nothing (ENOTDIR); RECURSIVE means it */
-  TORQUE_PATH_EXCLUDE_UNLINKED = 0x8 /* nothing of files in a directory that were unlinked and are still open */
+  TORQUE_PATH_RECURSIVE = 0x1,       /* watch all directories below as well, also later ones; symbolic links are not
+                                      * followed */
+  TORQUE_PATH_NOFOLLOW = 0x2,        /* if path is a symbolic link, watch the link itself */
+  TORQUE_PATH_ONLYDIR = 0x4,         /* fail with ENOTDIR if path is not a directory; RECURSIVE implies it */
+  TORQUE_PATH_EXCLUDE_UNLINKED = 0x8 /* report nothing for files that were unlinked and are still open */
 };
 
-/* One event. Valid during the callback. Names are bytes that end with a 0. */
+/* One event. Valid only during the callback. Names are null-terminated bytes. */
 struct torque_path_event;
-TORQUE_API uint32_t
-torque_path_event_mask(const struct torque_path_event *event); /* one TORQUE_PATH_* bit; two with FOUND */
-/* Below the watched path: "file", "folder/file"; "" is the watched path itself. */
+/* Returns one TORQUE_PATH_* bit, or two with FOUND. */
+TORQUE_API uint32_t torque_path_event_mask(const struct torque_path_event *event);
+/* The name relative to the watched path: "file", "folder/file"; "" for the watched path itself. */
 TORQUE_API const char *torque_path_event_name(const struct torque_path_event *event);
-/* The same, absolute. */
+/* The absolute path. */
 TORQUE_API const char *torque_path_event_path(const struct torque_path_event *event);
-/* RENAMED: as it was called before, below the watched path. Else "". */
+/* RENAMED: the previous name, relative to the watched path. Otherwise "". */
 TORQUE_API const char *torque_path_event_old_name(const struct torque_path_event *event);
-/* MOVED_OUT and MOVED_IN of the same rename have the same, also in two sources. Else 0. */
+/* The same number for MOVED_OUT and MOVED_IN of one rename, even in different sources. Otherwise 0. */
 TORQUE_API uint32_t torque_path_event_cookie(const struct torque_path_event *event);
 TORQUE_API int32_t torque_path_event_is_directory(const struct torque_path_event *event);
-/* FAILED: the errno. Else 0. */
+/* FAILED: the errno. Otherwise 0. */
 TORQUE_API int32_t torque_path_event_error(const struct torque_path_event *event);
 
-/* Called for each event, in the order in which they happened. */
+/* Called for each event, in the order of the changes. */
 typedef void torque_path_fn(torque_source source, const struct torque_path_event *event, void *arg);
 
-/* Watch a file, or a directory and what is in it. mask: TORQUE_PATH_* to be told of. What is watched is what has the
- * path now, whatever its name later; a relative path counts from the present working directory. flags: 0 or
- * TORQUE_PATH_RECURSIVE, NOFOLLOW, ONLYDIR, EXCLUDE_UNLINKED.
+/* Watches a file, or a directory and the files in it. mask: the TORQUE_PATH_* events to report. The source watches the
+ * file that has the path now, even if it is renamed later. A relative path is relative to the present working
+ * directory. flags is 0 or TORQUE_PATH_RECURSIVE, NOFOLLOW, ONLYDIR, EXCLUDE_UNLINKED.
  *
- * A recursive source walks the tree here; later it reads each new directory before it tells of it, and tells what it
- * found there (FOUND). What is created meanwhile may be told twice, and is never missed.
- * A rename is told when its second half has come; without one, after 25 ms, as MOVED_OUT.
- * Errors: INVAL; RESOURCE; STOPPED; FORKED; SYSCALL + ENOENT, EACCES, ENOTDIR, ELOOP, ENAMETOOLONG; ENOSPC the user has
- * as many watches as fs.inotify.max_user_watches allows; EMFILE descriptors, or fs.inotify.max_user_instances. */
+ * A recursive source reads the whole tree here, on the calling thread. Later it reads each new directory before it
+ * reports it, and then reports what it found there (FOUND). A file that is created meanwhile may be reported twice, and
+ * is never missed. A rename is reported when its second half has arrived; if none arrives within 25 ms, as MOVED_OUT.
+ * Errors: INVAL (no path, callback or events; unknown events or flags); RESOURCE; STOPPED; FORKED; SYSCALL + ENOENT,
+ *         EACCES, ENOTDIR, ELOOP, ENAMETOOLONG; SYSCALL + ENOSPC (the user has reached the limit
+ *         fs.inotify.max_user_watches); SYSCALL + EMFILE (no descriptors, or the limit fs.inotify.max_user_instances);
+ *         SYSCALL + ENOMEM. */
 TORQUE_API torque_err torque_path_add(struct torque_ctx *ctx, const char *path, uint32_t mask, uint32_t flags,
                                       torque_path_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
-/* The same, to be started by torque_source_start(), which looks the path up. */
+/* Creates the source without starting it; call torque_source_start(), which looks up the path. */
 TORQUE_API torque_err torque_path_new(struct torque_ctx *ctx, const char *path, uint32_t mask, uint32_t flags,
                                       torque_path_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
 
