@@ -7,46 +7,55 @@
 
 TORQUE_BEGIN_DECLS
 
-/* Layers: what turns bytes into bytes between a stream and the wire, in both directions (paper, section 2.1). Any number
- * up to 8 lie upon one another; each sees what is below it as the wire and what is above it as the program.
+/* A layer transforms the bytes between a stream and its descriptor, in both directions. A stream has at most 8 layers
+ * on top of each other. To a layer, everything below is the connection and everything above is the program.
  *
- * Thread: a layer's functions run as callbacks of its stream, never two at once, so that they need no lock. They may call what is
- * declared at the end of this file, and nothing that acts on the stream. An error that one answers ends the stream with it;
- * what was passed down before (an alert) is still sent if the descriptor takes it. */
-struct torque_layer;      /* one in one stream */
-struct torque_layer_type; /* what all of a kind share */
+ * If one of a layer's functions returns an error, the stream ends with that error. Bytes that were passed down before
+ * (an alert, for instance) are still sent if the descriptor accepts them.
+ * Thread: a layer's functions run as callbacks of its stream, so no two run at once. They may make the calls at the end
+ *         of this header, and no calls that act on the stream. */
+struct torque_layer;      /* one layer of one stream */
+struct torque_layer_type; /* what all layers of one kind share */
 
 /* ---- Types ---- */
 
-/* Set before the first stream is made with it: then it is frozen (setters answer STATE). receive and send are needed.
- * free gives up the caller's reference; stream types and streams keep theirs. */
+/* Set up a type before you create the first stream with it, which freezes the type: setters then return STATE. receive
+ * and send are required. torque_layer_type_free() releases the caller's reference; stream types and streams keep
+ * theirs.
+ * Thread: only one at a time may set up a type. */
 TORQUE_API torque_err torque_layer_type_new(struct torque_layer_type **ret_type) TORQUE_CHECKED;
 TORQUE_API void torque_layer_type_free(struct torque_layer_type *type);
 
-/* What open is given. release (may be null) is called with it when the last reference to the type is gone. */
+/* Sets the argument that open gets. release (may be null) is called with it when the last reference to the type is
+ * released. */
 TORQUE_API torque_err torque_layer_type_set_arg(struct torque_layer_type *type, void *arg, void (*release)(void *arg));
 
-/* That arg, if release was set with it: so a library knows the types that it made. Else null. Thread: any, once frozen. */
+/* Returns that argument if release is the function that was set with it, and null otherwise. A library can use this to
+ * recognize the types that it created.
+ * Thread: any, once the type is frozen. */
 TORQUE_API void *torque_layer_type_arg(const struct torque_layer_type *type, void (*release)(void *arg));
 
-/* A name for logs: "" until it is set. A copy is kept. Errors: INVAL no name, or longer than 31 bytes. */
+/* Sets a name for logs, "" by default. The library copies it.
+ * Errors: INVAL (no name, or more than 31 bytes). */
 TORQUE_API torque_err torque_layer_type_set_name(struct torque_layer_type *type, const char *name);
 
-/* Make the state of one layer: called when its stream is made (or the layer pushed), before anything else. May pass
- * nothing up or down. */
+/* Creates the state of one layer, when its stream is created or the layer is pushed, before any other function. It must
+ * not pass bytes up or down. */
 typedef torque_err torque_layer_open_fn(struct torque_layer *layer, void *arg, void **ret_state);
 
-/* Free the state. Called once for each open that succeeded, last; nothing may be passed any more. */
+/* Frees the state. Called last, once for each open that succeeded. It must not pass bytes up or down. */
 typedef void torque_layer_close_fn(void *state);
 
-/* Bytes came from below. The layer passes up what it makes of them and answers how many it has taken in *ret_taken (at
- * first: all); the rest is kept, and comes again with what follows. When torque_layer_up() answers 0 it stops and
- * takes no more than it needs; it is called again, with length 0 if nothing is left, when there is room above. */
+/* Called with bytes from below. It passes the transformed bytes up, and stores in *ret_taken (initially: all) the
+ * number of bytes that it has taken. The rest is buffered, and is passed to the function again with the next bytes. If
+ * torque_layer_up() returns 0, the function should stop, and take no more than it needs. It is called again when there
+ * is room above, with a length of 0 if nothing is buffered. */
 typedef torque_err torque_layer_receive_fn(struct torque_layer *layer, void *state, const void *data, size_t length,
                                            size_t *ret_taken);
 
-/* Bytes come from above: all are taken; what they become is passed down, now or at the next flush. Not called before
- * the layer is ready, nor after end; perhaps while receive passes bytes up, as the program may answer at once. */
+/* Called with bytes from above. It must take all of them, and pass the transformed bytes down now or in the next flush.
+ * It is not called before the layer is ready, or after end. It may be called while receive passes bytes up, because the
+ * program may reply at once. */
 typedef torque_err torque_layer_send_fn(struct torque_layer *layer, void *state, const void *data, size_t length);
 
 typedef torque_err torque_layer_step_fn(struct torque_layer *layer, void *state);
@@ -56,48 +65,56 @@ TORQUE_API torque_err torque_layer_type_set_close(struct torque_layer_type *type
 TORQUE_API torque_err torque_layer_type_set_receive(struct torque_layer_type *type, torque_layer_receive_fn *fn);
 TORQUE_API torque_err torque_layer_type_set_send(struct torque_layer_type *type, torque_layer_send_fn *fn);
 
-/* start: what is below is ready. A type with a start is ready when it calls torque_layer_ready() (a handshake is over),
- * one without at once. Until then nothing is sent through it. */
+/* start is called when everything below the layer is ready. A layer with a start function is ready when it calls
+ * torque_layer_ready(), for instance after a handshake; a layer without one is ready at once. Nothing is sent through a
+ * layer before it is ready. */
 TORQUE_API torque_err torque_layer_type_set_start(struct torque_layer_type *type, torque_layer_step_fn *fn);
 
-/* flush: nothing more is sent in this turn: pass down what you hold back. Called only after a send. */
+/* flush is called after send when nothing more is sent in this turn. It passes down what the layer has held back. */
 TORQUE_API torque_err torque_layer_type_set_flush(struct torque_layer_type *type, torque_layer_step_fn *fn);
 
-/* end: nothing more is sent ever: pass down the trailer, the goodbye. Called once, before what is below is ended; also
- * on a layer that is not ready. */
+/* end is called once, when nothing more will ever be sent, and before everything below is ended; also if the layer is
+ * not ready yet. It passes down a trailer or closing message. */
 TORQUE_API torque_err torque_layer_type_set_end(struct torque_layer_type *type, torque_layer_step_fn *fn);
 
-/* ended: below nothing more comes, and receive has been given the last of it. 0: in order, and the end is told above; an
- * error: it was cut off. Not called after torque_layer_up_end(), nor where nobody minds: while the stream closes and no
- * output waits for it. Null: in order, unless receive has left bytes. */
+/* ended is called when everything below has reached its end, and receive has got the last bytes. It returns 0 if the
+ * end is complete (the end is then reported above), or an error if the input was truncated. It is not called after
+ * torque_layer_up_end(), nor while the stream is closing, unless output still waits for a layer.
+ *
+ * The input also counts as truncated, and the stream ends with SYSCALL + EPIPE, if the layer is not ready at that
+ * moment (even if ended returned 0), or if ended is null and receive has left bytes. */
 TORQUE_API torque_err torque_layer_type_set_ended(struct torque_layer_type *type, torque_layer_step_fn *fn);
 
-/* ---- What a layer's functions may call ---- */
+/* ---- Calls that a layer's functions may make ---- */
 
-/* Pass bytes up; all are taken. 1: more is welcome. 0: stop for now. */
+/* Passes bytes up; all of them are accepted. Returns 1 if more is welcome, and 0 if the layer should stop for now. */
 TORQUE_API int32_t torque_layer_up(struct torque_layer *layer, const void *data, size_t length);
 
-/* Pass the end of the data up, before what is below has ended; what is received after it is discarded. */
+/* Reports the end of the data above, before everything below has ended. Bytes that arrive afterwards are discarded. */
 TORQUE_API void torque_layer_up_end(struct torque_layer *layer);
 
-/* Pass bytes down; all are taken. Errors, to be answered to the caller: RESOURCE; what a layer below answered. */
+/* Passes bytes down; all of them are accepted. If it returns an error, the layer's function must return that error.
+ * Errors: RESOURCE; an error that a layer below returned. */
 TORQUE_API torque_err torque_layer_down(struct torque_layer *layer, const void *data, size_t length) TORQUE_CHECKED;
 
-/* The layer is ready. */
+/* Declares the layer ready. */
 TORQUE_API void torque_layer_ready(struct torque_layer *layer);
 
-/* Nothing is sent through it until it is ready once more (a handshake within the data). Not called from send. */
+/* Suspends sending through the layer until it calls torque_layer_ready() again, for instance for a handshake within the
+ * data. Must not be called in send. */
 TORQUE_API void torque_layer_hold(struct torque_layer *layer);
 
-/* 64 KiB to make bytes in, this layer's own until its function returns. Null: no memory. */
+/* Returns a buffer of 64 KiB for transformed bytes, or null if memory runs out. It belongs to the layer until the
+ * layer's function returns. */
 TORQUE_API void *torque_layer_scratch(struct torque_layer *layer);
 enum { TORQUE_LAYER_SCRATCH = 65536 };
 
-/* What open made; the stream it is in. */
+/* Return the state that open created, and the stream. */
 TORQUE_API void *torque_layer_state(const struct torque_layer *layer);
 TORQUE_API torque_source torque_layer_stream(const struct torque_layer *layer);
 
-/* Its place: 0 is next to the wire. The name of its type, which stays as long as the layer. */
+/* Return the level of the layer (0 is next to the descriptor) and the name of its type, which is valid as long as the
+ * layer exists. */
 TORQUE_API int32_t torque_layer_level(const struct torque_layer *layer);
 TORQUE_API const char *torque_layer_name(const struct torque_layer *layer);
 
