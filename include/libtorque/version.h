@@ -10,7 +10,7 @@ TORQUE_BEGIN_DECLS
 /* The version of these headers: major * 1000000 + minor * 1000 + patch. */
 #define TORQUE_VERSION 1000000
 
-/* The version of the loaded library, as text ("1.0.0") and as a number like TORQUE_VERSION.
+/* Return the version of the loaded library, as text ("1.0.0") and as a number like TORQUE_VERSION.
  * Thread: any. */
 TORQUE_API const char *torque_version(void) TORQUE_CHECKED;
 TORQUE_API uint32_t torque_version_number(void);
