@@ -61,10 +61,10 @@ enum {
   TORQUE_ERR_TLS_CERTIFICATE = 4145, /* a certificate or key cannot be used */
 
   /* Compression, see compress.h. */
-  TORQUE_ERR_Z_CORRUPT = 4160,   /* the received data is invalid, or its checksum is wrong */
-  TORQUE_ERR_Z_TRUNCATED = 4161, /* the received data ended in the middle */
-  TORQUE_ERR_Z_TOOLARGE = 4162,  /* the data becomes larger, or needs more memory, than is allowed */
-  TORQUE_ERR_Z_DICTIONARY = 4163 /* the data needs a dictionary, or a different one */
+  TORQUE_ERR_Z_CORRUPT = 4160,   /* the compressed data is invalid, or its checksum is wrong */
+  TORQUE_ERR_Z_TRUNCATED = 4161, /* the compressed data ended in the middle */
+  TORQUE_ERR_Z_TOOLARGE = 4162,  /* the decompressed data is larger, or needs more memory, than is allowed */
+  TORQUE_ERR_Z_DICTIONARY = 4163 /* the compressed data needs a dictionary, or a different one */
 };
 
 /* Returns a text for err, never null. The text belongs to the library, never changes, and need not be freed.
