@@ -181,7 +181,7 @@ torque_err FileRings::open() noexcept {
     err = files->open();
   }
   if (!err || context_.options.aio == TORQUE_AIO_URING) return err;
-  context_.log.say(TORQUE_LOG_INFO, "no io_uring: %s", torque_errstr(err));
+  context_.log.say(TORQUE_LOG_INFO, "io_uring is not available: %s", torque_errstr(err));
   each([](Files &f) { f.~Files(); });
   context_.alloc.put(rings_, context_.domain_count() * sizeof(Files));
   rings_ = nullptr;

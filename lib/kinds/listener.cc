@@ -117,8 +117,8 @@ bool rest(Slot &s, Listener &l, uint64_t handle, int why) noexcept {
   l.rest.store(std::min(delay * 2, kRestMax), std::memory_order_relaxed);
   Domain &d = *s.domain.get();
   d.count(Counter::accept_rests);
-  d.context.log.say(TORQUE_LOG_WARNING, "listener rests for %llu ms: %s", static_cast<unsigned long long>(delay / 1000000),
-                    ::strerrordesc_np(why));
+  d.context.log.say(TORQUE_LOG_WARNING, "a listener stops accepting for %llu ms: %s",
+                    static_cast<unsigned long long>(delay / 1000000), ::strerrordesc_np(why));
   bool wake;
   const torque_err err = d.timers.set(s, generation_of(handle), add_ns(monotonic_ns(), delay), 0, false, &wake);
   if (wake) d.poke();

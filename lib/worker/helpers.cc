@@ -147,7 +147,7 @@ void Helpers::move_in(const Context &context) noexcept {
   helped = &context;
   const auto move = [](size_t bytes, const cpu_set_t *set) { return ::sched_setaffinity(0, bytes, set) == 0; };
   if (!with_process_cpus(context.alloc, move)) {
-    context.log.say(TORQUE_LOG_WARNING, "a thread keeps the CPUs of who made it");
+    context.log.say(TORQUE_LOG_WARNING, "a thread could not be moved to the CPUs of the process");
   }
 }
 

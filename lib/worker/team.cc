@@ -115,7 +115,7 @@ void Team::pin(const Member &m) const noexcept {
     pinned = ::sched_setaffinity(0, bytes, set) == 0;
     CPU_FREE(set);
   }
-  if (!pinned) context_.log.say(TORQUE_LOG_WARNING, "worker %u runs unpinned: CPU %d refused", m.number, m.cpu);
+  if (!pinned) context_.log.say(TORQUE_LOG_WARNING, "worker %u could not be bound to CPU %d", m.number, m.cpu);
 }
 
 void Team::run(Member &m) noexcept {

@@ -35,7 +35,7 @@ Watchdog::~Watchdog() { context_.alloc.put(marks_, team_.size() * sizeof(Mark));
 void Watchdog::start() noexcept {
   if (context_.options.watchdog_ns == 0) return;
   const torque_err err = start_thread();
-  if (err) context_.log.say(TORQUE_LOG_WARNING, "no watchdog: %s", torque_errstr(err));
+  if (err) context_.log.say(TORQUE_LOG_WARNING, "the watchdog could not start: %s", torque_errstr(err));
 }
 
 torque_err Watchdog::start_thread() noexcept {

@@ -245,7 +245,7 @@ void PathSource::tell(uint32_t events, const Folder *f, std::string_view name, c
 
 void PathSource::fail(const Folder *f, std::string_view name, torque_err err) noexcept {
   const int32_t e = err == TORQUE_ERR_RESOURCE ? ENOMEM : torque_err_errno(err);
-  if (e == ENOSPC) context_.log.say(TORQUE_LOG_WARNING, "no watches are left: see fs.inotify.max_user_watches");
+  if (e == ENOSPC) context_.log.say(TORQUE_LOG_WARNING, "no inotify watches are left, see fs.inotify.max_user_watches");
   tell(TORQUE_PATH_FAILED, f, name, {.error = e, .is_directory = true});
 }
 
@@ -476,7 +476,7 @@ torque_err PathSource::start() noexcept {
   torque_err err = watch_root();
   if (!err && recursive()) err = walk(true);
   if (err == TORQUE_ERR_SYSCALL + ENOSPC) {
-    context_.log.say(TORQUE_LOG_WARNING, "no watches are left: see fs.inotify.max_user_watches");
+    context_.log.say(TORQUE_LOG_WARNING, "no inotify watches are left, see fs.inotify.max_user_watches");
   }
   return err;
 }
