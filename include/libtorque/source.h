@@ -84,7 +84,9 @@ TORQUE_API torque_err torque_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t
                                     torque_fd_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
 
 /* torque_fd_new() creates the same source without starting it. Set it up with the torque_source_set_*() calls below,
- * then call torque_source_start(). A source that was not started must be removed like any other. */
+ * then call torque_source_start(). A source that was not started must be removed like any other.
+ * Errors: torque_fd_new(): as torque_fd_add(). torque_source_start(): STALE; STATE (already started); KIND (a timer); and
+ *         the errors of the call that creates and starts such a source. */
 TORQUE_API torque_err torque_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags,
                                     torque_fd_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
 TORQUE_API torque_err torque_source_start(torque_source source) TORQUE_CHECKED;
@@ -92,7 +94,7 @@ TORQUE_API torque_err torque_source_start(torque_source source) TORQUE_CHECKED;
 /* Sets the finalizer. The set calls are possible only between creation and start.
  * Thread: any; if several threads make such calls, or start the source, at once, the calls take effect one after the
  *         other.
- * Errors: STATE (already started); STALE; and as each call says. */
+ * Errors: STATE (already started); STALE; FORKED; and as each call says. */
 TORQUE_API torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn);
 /* Puts the source into a strand: its callback never runs at the same time as anything else in the strand, see post.h.
  * The source keeps the strand alive.
@@ -116,7 +118,7 @@ TORQUE_API torque_err torque_fd_modify(torque_source source, uint32_t events);
 
 /* Makes a worker of the source's domain call the callback of a descriptor source or a user event soon, with events |
  * TORQUE_TRIGGER. Triggers that come before the callback starts are merged into one call.
- * Errors: STALE; KIND (any other kind of source); STATE (not started). */
+ * Errors: INVAL (unknown events); STALE; KIND (any other kind of source); STATE (not started). */
 TORQUE_API torque_err torque_trigger(torque_source source, uint32_t events);
 
 /* Creates a user event: a source that fires only through torque_trigger(). Its callback gets -1 as fd. flags is 0 or
