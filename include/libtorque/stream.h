@@ -83,7 +83,8 @@ typedef int32_t torque_stream_timeout_fn(torque_source stream, int32_t which, vo
 /* Called exactly once, last, on every path, when no other callback of the stream is running and the descriptor is
  * closed. Free arg here. err is 0 after an orderly end or torque_source_remove(); SYSCALL + ECONNRESET, EPIPE,
  * ECONNREFUSED, ETIMEDOUT and so on after an error; SYSCALL + ECANCELED after torque_stream_abort(); STOPPED if the
- * context stopped; or an error that a layer returned.
+ * context stopped; FORKED in a forked child, if another thread of the parent was in a callback of the stream
+ * (torque_reinit()); or an error that a layer returned.
  * Thread: as a finalizer (source.h). */
 typedef void torque_stream_close_fn(torque_source stream, torque_err err, void *arg);
 

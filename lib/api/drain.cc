@@ -133,6 +133,24 @@ bool begin_with(torque_ctx &ctx, uint64_t timer, uint64_t source, uint64_t until
 
 }  // namespace
 
+namespace torque {
+
+// What a thread of the parent may have been at is done once more.
+void resume_drain(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  (void)ctx.draining.lock.reset();
+  const auto stage = ctx.core.drain.load(std::memory_order_relaxed);
+  if (stage == Context::Drain::none) {
+    ctx.draining.source = 0;  // it had not begun
+    return;
+  }
+  end_listeners(ctx.core);
+  tell_streams(ctx.core);
+  if (stage == Context::Drain::aborts) abort_streams(ctx.core);
+  ctx.core.look_whether_drained();
+}
+
+}  // namespace torque
+
 extern "C" {
 
 torque_err torque_ctx_drain(struct torque_ctx *ctx, uint64_t limit_ns, torque_drained_fn *fn, void *arg) {

@@ -52,6 +52,9 @@ struct Draining {
   void *arg GUARDED_BY(lock) = nullptr;
 };
 
+// In a forked child, when its context works: a drain that was under way goes on.
+void resume_drain(torque_ctx &ctx) noexcept;
+
 }  // namespace torque
 
 struct torque_ctx {

@@ -17,6 +17,7 @@ inline constexpr KindOps kJobKind = {
     .traits = trait::kCannotBeCutOff,
     .start = start_job,
     .free_before_final = free_job,
+    .go_on = leave_job,
 };
 
 }  // namespace torque

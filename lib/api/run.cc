@@ -101,17 +101,6 @@ bool take_break(torque_ctx &ctx) noexcept {
   return false;
 }
 
-void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
-  (void)ctx.draining.lock.reset();
-  ctx.core.domain(0).slots.each([&](uint64_t handle) {
-    Seen v;
-    if (*err || !look(handle, &v)) return;
-    const KindOps &kind = ops_of(v.kind);
-    if (kind.revive) kind.revive(*v.slot);
-    if (kind.reattach && word::state(v.word) != word::NEW) *err = kind.reattach(*v.slot, handle);
-  });
-}
-
 }  // namespace
 
 pid_t torque::ask_thread_id() noexcept { return thread_id = static_cast<pid_t>(::syscall(SYS_gettid)); }
@@ -182,23 +171,6 @@ uint64_t torque_now(const struct torque_ctx *ctx) {
   if (!t || !ctx || t->context.handle != ctx) return monotonic_ns();
   if (t->began == 0) t->began = monotonic_ns();
   return t->began;
-}
-
-torque_err torque_reinit(struct torque_ctx *ctx) {
-  const Visit visit;
-  if (const torque_err err = check_lives(ctx)) return err;
-  if (!ctx->core.options.driven) return TORQUE_ERR_KIND;
-  if (!ctx->core.foreign()) return TORQUE_ERR_NONE;
-  torque_err err = ctx->core.reinit();
-  if (err) return err;
-  err = ctx->watches.prepare_to_start_over();
-  if (!err) ctx->watches.start_over();
-  if (!err) reattach_sources(*ctx, &err);
-  if (!err) err = reattach_signals(ctx->core);
-  if (!err) err = ctx->inodes.start_over(ctx->core);
-  if (err) ctx->core.undo_reinit();
-  else cancel_jobs_of_parent(ctx->core);
-  return err;
 }
 
 }  // extern "C"

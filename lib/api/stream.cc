@@ -173,6 +173,8 @@ static void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, v
 
 }  // extern "C"
 
+void revive_door(void *own) noexcept { (void)static_cast<Door *>(own)->lock.reset(); }
+
 // Nobody else has it any more.
 void free_door(Context &context, void *own) noexcept NO_THREAD_SAFETY_ANALYSIS {
   auto *d = static_cast<Door *>(own);
@@ -191,6 +193,7 @@ bool put_door(torque_ctx *ctx, torque_source listener, StreamType &type) noexcep
   type.ref();
   l.own = d;
   l.free_own = free_door;
+  l.revive_own = revive_door;
   return true;
 }
 

@@ -272,6 +272,12 @@ void free_waiter(Context &context, Slot &s, uint32_t) noexcept {
   point.disown();
 }
 
+void leave_waiter(Slot &s, uint64_t) noexcept {
+  auto *w = static_cast<SourceWaiter *>(ends(s).extra);
+  if (!w) return;
+  w->point->wait_again(*w);
+}
+
 uint64_t condition_of(Slot &s) noexcept {
   const auto *w = static_cast<SourceWaiter *>(ends(s).extra);
   return w ? w->point->parent : 0;

@@ -119,6 +119,7 @@ bool run_waiter(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 torque_err start_waiter(Context &, Slot &, uint64_t) noexcept;
 void end_waiter(const Seen &, uint64_t) noexcept;
 void free_waiter(Context &, Slot &, uint32_t reason) noexcept;
+void leave_waiter(Slot &, uint64_t) noexcept;
 uint64_t condition_of(Slot &) noexcept;
 
 // What the program has: it never runs, and lives as long as who waits for it.
@@ -140,6 +141,7 @@ inline constexpr KindOps kWaiterKind = {
     .dismantle = end_waiter,
     .free_after_final = free_waiter,
     .parent = condition_of,
+    .go_on = leave_waiter,
 };
 
 }  // namespace torque

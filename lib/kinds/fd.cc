@@ -29,6 +29,12 @@ void look_at_level(Turn &t, Slot &s, uint64_t handle) noexcept {
 
 }  // namespace
 
+// The kernel does not watch it.
+void look_at_file(Slot &s, uint64_t handle) noexcept {
+  const uint32_t interest = s.interest.load(std::memory_order_relaxed);
+  if ((s.traits.get() & kAlwaysReady) && (s.traits.get() & (kOneshot | kLevel)) && interest) (void)activate(handle, interest);
+}
+
 bool run_fd(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   const auto fn = reinterpret_cast<torque_fd_fn *>(s.fn);
   const bool again = fn(handle, s.fd.get(), events, s.arg.look()) == TORQUE_AGAIN;

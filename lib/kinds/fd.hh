@@ -8,6 +8,7 @@
 namespace torque {
 
 bool run_fd(Turn &, Slot &, uint64_t, uint32_t) noexcept;
+void look_at_file(Slot &, uint64_t) noexcept;
 
 inline constexpr KindOps kFdKind = {
     .run = run_fd,
@@ -16,6 +17,7 @@ inline constexpr KindOps kFdKind = {
     .traits = trait::kDescriptor | trait::kTakesCalls | trait::kCallersDescriptor,
     .start = start_fd,
     .dismantle = detach_fd,
+    .go_on = look_at_file,
     .reattach = reattach_fd,
     .descriptor = descriptor_of,
 };

@@ -43,6 +43,10 @@ torque_err start_idle(Context &, Slot &s, uint64_t handle) noexcept {
   return TORQUE_ERR_NONE;
 }
 
+void revive_idle(Slot &s) noexcept {
+  if (ends(s).extra) s.domain.get()->idle.revive(idle_of(s));
+}
+
 void end_idle(const Seen &v, uint64_t) noexcept {
   if (ends(*v.slot).extra) v.domain->idle.forget(idle_of(*v.slot));
 }

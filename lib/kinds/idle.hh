@@ -14,6 +14,7 @@ uint32_t run_idle_sources(Turn &t) noexcept;
 
 bool run_idle(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 torque_err start_idle(Context &, Slot &, uint64_t) noexcept;
+void revive_idle(Slot &) noexcept;
 void end_idle(const Seen &, uint64_t) noexcept;
 void free_idle(Context &, Slot &, uint32_t reason) noexcept;
 
@@ -25,6 +26,7 @@ inline constexpr KindOps kIdleKind = {
     .start = start_idle,
     .dismantle = end_idle,
     .free_after_final = free_idle,
+    .revive = revive_idle,
 };
 
 }  // namespace torque

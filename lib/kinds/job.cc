@@ -51,6 +51,11 @@ void free_job(Context &context, Slot &s) noexcept {
   context.alloc.destroy(j);
 }
 
+void leave_job(Slot &s, uint64_t handle) noexcept {
+  if (job_of(s).told) retire_for_others(handle, TORQUE_END_REMOVED);
+  else (void)activate(handle, TORQUE_TRIGGER);
+}
+
 void cancel_jobs_of_parent(Context &context) noexcept {
   each_job(context, [](Job &j) {
     if (j.where == Job::Where::queued || j.where == Job::Where::running) complete(j, kCancelled, 0);

@@ -61,6 +61,7 @@ void each_job(Context &context, F f) noexcept {
   });
 }
 
+void leave_job(Slot &, uint64_t) noexcept;  // it was told, or is to be
 // The context is made to work in a child: what was under way is the parent's, and is told as cancelled here.
 void cancel_jobs_of_parent(Context &context) noexcept;
 // The context is given up in a child: nobody is told anything there.

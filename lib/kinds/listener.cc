@@ -313,6 +313,7 @@ void resume_listener(Listener &l) noexcept {
 void revive_listener(Slot &s) noexcept {
   auto *l = static_cast<Listener *>(ends(s).extra);
   for (uint32_t i = 0; l && i < l->domains; ++i) l->part[i].taking.store(false, std::memory_order_relaxed);
+  if (l && l->revive_own) l->revive_own(l->own);
 }
 
 // Of the first part, if that is the only socket. STATE: it has none yet.
@@ -340,6 +341,11 @@ torque_err descriptor_of_listener(const Seen &seen, uint64_t handle, int32_t *re
 void end_acceptor(const Seen &v, uint64_t handle) noexcept {
   detach_fd(v, handle);
   timers_of(*v.slot).forget(*v.slot);
+}
+
+uint64_t listener_of_part(Slot &s) noexcept {
+  const auto *l = static_cast<const Listener *>(ends(s).extra);
+  return l ? l->parent : 0;
 }
 
 void free_acceptor(Context &, Slot &s) noexcept {

@@ -49,6 +49,7 @@ struct Listener {
   torque_accept_fn *fn = nullptr;
   void *own = nullptr;  // what fn is called with instead of the source's arg; null: nothing
   void (*free_own)(Context &, void *own) noexcept = nullptr;  // last, after the finalizer
+  void (*revive_own)(void *own) noexcept = nullptr;           // in a forked child: its lock may be held by nobody
   int fd = -1;  // the caller's socket, -1: the library makes its own
   int backlog = SOMAXCONN;
   sockaddr_storage address = {};
@@ -115,6 +116,7 @@ torque_err descriptor_of_listener(const Seen &, uint64_t, int32_t *ret) noexcept
 
 bool run_acceptor(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 void end_acceptor(const Seen &, uint64_t) noexcept;
+uint64_t listener_of_part(Slot &) noexcept;
 void free_acceptor(Context &, Slot &) noexcept;  // and its hold of the listener
 
 // What the program has: it never runs, and lives as long as its acceptors.
@@ -137,6 +139,7 @@ inline constexpr KindOps kAcceptorKind = {
     .traits = trait::kDescriptor | trait::kPartOfAnother,
     .dismantle = end_acceptor,
     .free_before_final = free_acceptor,
+    .whole = listener_of_part,
     .reattach = reattach_fd,
     .descriptor = descriptor_of,
 };

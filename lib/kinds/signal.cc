@@ -311,6 +311,8 @@ void end_signal(const Seen &v, uint64_t) noexcept {
 
 void free_signal(Context &context, Slot &s) noexcept { context.alloc.destroy(static_cast<Watch *>(ends(s).extra)); }
 
+void look_for_arrivals(Slot &, uint64_t handle) noexcept { (void)activate(handle, TORQUE_READ); }
+
 bool run_signal(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
   auto *w = static_cast<Watch *>(ends(s).extra);
   for (uint32_t i = 0; i < kBatch; ++i) {

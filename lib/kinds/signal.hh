@@ -23,6 +23,7 @@ torque_err reattach_signals(Context &context) noexcept;
 torque_err start_signal(Context &, Slot &, uint64_t) noexcept;
 void end_signal(const Seen &, uint64_t) noexcept;  // no new arrivals
 void free_signal(Context &, Slot &) noexcept;
+void look_for_arrivals(Slot &, uint64_t) noexcept;
 bool run_signal(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 bool run_hub(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 
@@ -34,6 +35,7 @@ inline constexpr KindOps kSignalKind = {
     .start = start_signal,
     .dismantle = end_signal,
     .free_before_final = free_signal,
+    .go_on = look_for_arrivals,
 };
 
 inline constexpr KindOps kHubKind = {

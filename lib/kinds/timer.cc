@@ -68,6 +68,11 @@ torque_err start_timer(Context &, Slot &, uint64_t) noexcept { return TORQUE_ERR
 
 void end_timer(const Seen &v, uint64_t) noexcept { timers_of(*v.slot).forget(*v.slot); }
 
+void leave_timer(Slot &s, uint64_t handle) noexcept {
+  if (!cold(s).is(kRemovesItself) || !timers_of(s).end_if_over(s, generation_of(handle))) return;
+  retire_for_others(handle, TORQUE_END_REMOVED);
+}
+
 torque_err reattach_timer(Slot &s, uint64_t) noexcept {
   Domain &d = *s.domain.get();
   return s.traits.get() & kWall ? d.timers.need_wall(d.queue()) : TORQUE_ERR_NONE;

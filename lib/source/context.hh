@@ -112,7 +112,7 @@ class Context {
   }
   bool foreign() const noexcept { return born_in_.load(std::memory_order_relaxed) != fork_generation(); }
   torque_err reinit() noexcept;  // in the child; the sources come after
-  // In a forked child: the holders that only the parent has never let their sources go.
+  // In a forked child: there may be holders that only the parent has, who never let their sources go.
   bool has_orphans() const noexcept { return revived_; }
   void undo_reinit() noexcept { born_in_.store(fork_generation() - 1, std::memory_order_relaxed); }
 

@@ -40,6 +40,12 @@ void Domain::count(Counter c, uint64_t n) noexcept {
   else outside.add_shared(c, n);
 }
 
+void Domain::abandoned() noexcept {
+  sleepers_.store(1, std::memory_order_relaxed);
+  posted.abandoned();
+  timers.abandoned();
+}
+
 void Domain::lock_for_fork() noexcept {
   slots.lock_for_fork().lock();
   timers.lock_for_fork().lock();

@@ -72,8 +72,8 @@ class Domain {
   void woke_up() noexcept { sleepers_.fetch_sub(1, std::memory_order_relaxed); }
   // Whoever takes a wake-up out of the queue says so, sleeper or not, before it looks for work: the next poke() wakes.
   void poke_taken() noexcept { poked_.exchange(false, std::memory_order_acq_rel); }
-  // In a child of a process that was running it: nobody does any more.
-  void abandoned() noexcept { sleepers_.store(1, std::memory_order_relaxed); }
+  // In a child of a process that was running it: nobody does any more. With the locks of a fork.
+  void abandoned() noexcept NO_THREAD_SAFETY_ANALYSIS;
   uint32_t sleepers() const noexcept { return sleepers_.load(std::memory_order_relaxed); }
   bool has_work() const noexcept { return postponed.length() != 0 || posted.ready() || left.length() != 0; }
 

@@ -48,6 +48,13 @@ class IdleList {
     i.active = i.active && (more || i.asked);
     settle(i);
   }
+  // In a forked child: it may have been taken by a thread that is not here. Then it runs once more.
+  void revive(IdleSource &i) noexcept {
+    Lock lock(lock_);
+    if (!i.running) return;
+    i.running = false;
+    settle(i);
+  }
   void forget(IdleSource &i) noexcept {
     Lock lock(lock_);
     i.active = false;

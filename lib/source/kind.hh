@@ -41,14 +41,18 @@ struct alignas(128) KindOps {  // the table is indexed at each event
   void (*end_calls)(Slot &, uint64_t handle, uint32_t reason) noexcept = nullptr;  // null: those of calls.hh
   void (*free_after_final)(Context &, Slot &, uint32_t reason) noexcept = nullptr;
 
+  // Of kPartOfAnother: the handle that its callbacks run under. Null: its own.
+  uint64_t (*whole)(Slot &) noexcept = nullptr;
   // The source that cannot end before this one; 0: none.
   uint64_t (*parent)(Slot &) noexcept = nullptr;
   // Of kParent: whether a source holds it.
   bool (*has_children)(Slot &) noexcept = nullptr;
 
   // In a forked child, before anything runs there. revive: what another thread of the parent may have left halfway.
+  // go_on: one of those was in its callback, and it is armed again: what would have come after that.
   // reattach: it has started, and the kernel's objects are new.
   void (*revive)(Slot &) noexcept = nullptr;
+  void (*go_on)(Slot &, uint64_t handle) noexcept = nullptr;
   torque_err (*reattach)(Slot &, uint64_t handle) noexcept = nullptr;
 
   // torque_source_fd(); null: it has none.

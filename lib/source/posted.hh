@@ -81,6 +81,12 @@ class Posted {
     closed_ = true;
     limit_ = 0;  // one look says both
   }
+  // In a forked child: whoever ran a batch is not here. What it had taken is the parent's.
+  void abandoned() noexcept REQUIRES(lock_) {
+    if (busy_.load(std::memory_order_relaxed)) ++serial_;
+    busy_.store(false, std::memory_order_relaxed);
+    length_.store(waiting_.size() + batch_.size() - at_, std::memory_order_relaxed);
+  }
   uint64_t length() const noexcept { return length_.load(std::memory_order_seq_cst); }
   // Is there something for a worker that has nothing else to do? Not while another runs a batch: that one looks again.
   bool ready() const noexcept { return length() != 0 && !busy_.load(std::memory_order_seq_cst); }

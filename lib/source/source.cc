@@ -420,6 +420,13 @@ torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
   return err;
 }
 
+void dismantle_again(Slot &s, uint64_t handle) noexcept {
+  const Seen v = {&s, s.domain.get(), s.word.load(std::memory_order_acquire), s.kind.get(), s.traits.get(), s.fd.get()};
+  if (const auto dismantle = ops_of(s).dismantle) dismantle(v, handle);
+  Strand *strand = ends(s).strand.get();
+  if (strand && strand->withdraw(s)) s.word.fetch_sub(kRunningOne, std::memory_order_relaxed);
+}
+
 void drop(Slot &s) noexcept {
   tsan::gives(&s);
   const uint64_t w = s.word.fetch_sub(kRunningOne, std::memory_order_acq_rel) - kRunningOne;

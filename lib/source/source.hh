@@ -90,6 +90,25 @@ void deliver(Turn &t, uint64_t handle, uint32_t events) noexcept;
 bool deliver_if_armed(Turn &t, uint64_t handle) noexcept;
 // Finishes at most limit of those that were left to the domain's workers. Answers how many.
 uint32_t finish_left(Domain &d, uint32_t limit) noexcept;
+
+// ---- In a forked child that makes a driven context work: revive.cc ----
+// What only threads of the parent have is given up: the callbacks that they were in, their calls. Sources that they were
+// serving go on. Once the queue was made anew.
+void revive_sources(Context &context) noexcept;
+// How many callbacks of it this thread is in.
+uint32_t callbacks_here(Slot &s, uint64_t handle) noexcept;
+// Undoes what an end must undo, which may have been done.
+void dismantle_again(Slot &s, uint64_t handle) noexcept;
+// Calls f(domain, slot, handle) with each that is live, or has ended and is to be finished by somebody.
+template <class F>
+void each_unfinished(Context &context, F f) noexcept {
+  for (uint32_t i = 0; i < context.domain_count(); ++i) {
+    Domain &d = context.domain(i);
+    const auto with_slot = [&](uint64_t handle) { f(d, *find_slot(index_of(handle)), handle); };
+    d.slots.each(with_slot);
+    d.slots.each_ended(with_slot);
+  }
+}
 // In a forked child, when no call is under way: finishes the sources that only threads of the parent still hold.
 void finish_orphans(Context &context) noexcept;
 // At most limit sources of the postponed list. Answers how many.

@@ -95,6 +95,14 @@ void Strand::serve_first(Turn &t, Slot &s, uint64_t handle, uint32_t events) noe
   unref();
 }
 
+void Strand::revive() noexcept {
+  for (const Turn *t = current_turn(); t; t = t->outer) {
+    if (t->strand == this) return;  // this thread does
+  }
+  Lock lock(lock_);
+  if (busy_) (void)activate(runner_, TORQUE_TRIGGER);
+}
+
 bool Strand::withdraw(Slot &s) noexcept {
   Lock lock(lock_);
   if (s.strand_events == 0) return false;
@@ -176,6 +184,10 @@ void Strand::close(Turn &t) noexcept {
     run(t, p);
   }
   t.strand = outer;
+}
+
+void revive_strand(Slot &s) noexcept {
+  if (ends(s).extra) static_cast<Strand *>(ends(s).extra)->revive();
 }
 
 bool run_strand(Turn &t, Slot &s, uint64_t, uint32_t) noexcept {

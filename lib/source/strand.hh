@@ -39,6 +39,8 @@ class Strand {
   // The context stops: posted functions run now, and no others come. Queued sources stay where they are, to be ended.
   // Requires: the caller holds the runner.
   void close(Turn &t) noexcept;
+  // In a forked child: if a thread of the parent ran it, its runner goes on.
+  void revive() noexcept;
   // Null once its context has ended. In a visit: what is found stays until that is over.
   Context *context() noexcept { return context_.load(std::memory_order_acquire); }
   Mutex &lock_for_fork() noexcept { return lock_; }
@@ -80,6 +82,7 @@ class Strand {
   Posted *last_posted_ GUARDED_BY(lock_) = nullptr;
 };
 
+void revive_strand(Slot &) noexcept;
 bool run_strand(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 void free_strand(Context &, Slot &, uint32_t reason) noexcept;
 
@@ -89,6 +92,7 @@ inline constexpr KindOps kStrandKind = {
     .name = "strand",
     .public_kind = TORQUE_KIND_INTERNAL,
     .free_after_final = free_strand,
+    .revive = revive_strand,
 };
 
 }  // namespace torque

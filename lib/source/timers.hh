@@ -92,6 +92,8 @@ class Timers {
 
   size_t armed() noexcept;
   size_t bytes() noexcept;
+  // In a forked child: whoever fired timers is not here.
+  void abandoned() noexcept REQUIRES(lock_) { claimed_ = false; }
   Mutex &lock_for_fork() noexcept { return lock_; }
 
  private:

@@ -361,12 +361,39 @@ void dismantle_stream(const Seen &v, uint64_t handle) noexcept {
   timers_of(*v.slot).forget(*v.slot);
 }
 
+namespace {
+
+// What a listener of the parent has made and not started is of no use to anybody; the program may start what it has.
+void unmake_start(Slot &slot) noexcept {
+  const uint16_t traits = slot.traits.get();
+  if (traits & kBegun) {
+    disown_descriptor(slot);
+    slot.traits.set(static_cast<uint16_t>(slot.traits.get() & ~kBegun));
+    stream_of(slot).flags |= kQuiet;
+  }
+  if (!(traits & kGuest)) return;
+  adopt_descriptor(slot);
+  retire_for_others(handle_of(slot), TORQUE_END_REMOVED);
+}
+
+}  // namespace
+
 // Another thread may have been at the mailbox when the process was copied: what it was putting there is not ours.
 void revive_stream(Slot &slot) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  auto *s = static_cast<Stream *>(ends(slot).extra);
+  if (!s) return;
+  if (s->lock.reset()) {
+    s->mail = {};
+    s->asked = 0;
+  }
+  if (word::state(slot.word.load(std::memory_order_relaxed)) == word::NEW) unmake_start(slot);
+}
+
+void cut_off_stream(Slot &slot, uint64_t handle) noexcept {
   Stream &s = stream_of(slot);
-  if (!s.lock.reset()) return;
-  s.mail = {};
-  s.asked = 0;
+  if (!(s.flags & kOver)) s.error = TORQUE_ERR_FORKED;
+  s.flags |= kOver;
+  retire_for_others(handle, TORQUE_END_CLOSED);
 }
 
 // Nobody else has it any more, so that the mailbox is read without its lock: in a forked child a thread that is not there

@@ -346,6 +346,7 @@ void dismantle_stream(const Seen &, uint64_t) noexcept;
 void end_stream_calls(Slot &, uint64_t, uint32_t reason) noexcept;
 void end_stream(Context &, Slot &, uint32_t reason) noexcept;  // tells its end, and frees what it had
 void revive_stream(Slot &) noexcept;
+void cut_off_stream(Slot &, uint64_t) noexcept;  // nobody knows how far it had come
 
 inline constexpr KindOps kStreamKind = {
     .run = run_stream,
@@ -357,6 +358,7 @@ inline constexpr KindOps kStreamKind = {
     .end_calls = end_stream_calls,
     .free_after_final = end_stream,
     .revive = revive_stream,
+    .go_on = cut_off_stream,
     .reattach = reattach_fd,
     .descriptor = descriptor_of,
     .call = [](uint64_t handle, torque_run_fn *fn, void *arg) noexcept { return call_stream(handle, fn, arg); },

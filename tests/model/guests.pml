@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The count of a listener's streams, which outlives the listener as long as one of them does: who frees it. Mirrors
- * lib/source/listener.cc: enter, take_connection, leave, wake_starved, close_guests, free_listener, end_acceptor.
+ * lib/kinds/listener.cc: enter, take_connection, leave, wake_starved, close_guests, free_listener, end_acceptor.
  *
  * The listener's source is held by its acceptors, by who removes it, and by a stream that has ended while it wakes the
  * acceptors; the last one frees the listener, and gives up its part of the count. (The count itself is listener.pml's.)

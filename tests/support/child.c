@@ -16,14 +16,20 @@
 const char *__tsan_default_options(void);
 const char *__tsan_default_options(void) { return "die_after_fork=0"; }
 
-pid_t child_start(int (*body)(void *), void *arg) {
+pid_t child_fork(void) {
   fflush(stdout);
   fflush(stderr);
-  pid_t child = fork();
-  assert_true(child >= 0);
+  const pid_t child = fork();
   if (child) return child;
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* it must not outlive a test that failed */
   alarm(60);
+  return 0;
+}
+
+pid_t child_start(int (*body)(void *), void *arg) {
+  const pid_t child = child_fork();
+  assert_true(child >= 0);
+  if (child) return child;
   _exit(body(arg));
 }
 

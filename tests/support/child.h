@@ -9,6 +9,8 @@
 /* Runs body(arg) in a forked child, whose exit status is what it answers; a child that hangs is killed by SIGALRM after
  * a minute. CMocka's assertions do not work in it: see CHECK. */
 pid_t child_start(int (*body)(void *arg), void *arg);
+/* The same, as fork(): the child goes on where it is, and leaves by _exit(). */
+pid_t child_fork(void);
 /* Waits for its end: the exit status, or 1000 + the signal that ended it. */
 int child_end(pid_t child);
 int child_run(int (*body)(void *arg), void *arg);

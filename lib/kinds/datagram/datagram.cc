@@ -493,6 +493,11 @@ void free_group(Context &context, Slot &s, uint32_t) noexcept {
   context.alloc.destroy(g);
 }
 
+uint64_t told_as(Slot &s) noexcept {
+  const auto *p = static_cast<const Port *>(ends(s).extra);
+  return p ? p->told : 0;
+}
+
 void free_port(Context &context, Slot &s) noexcept {
   auto *p = static_cast<Port *>(ends(s).extra);
   if (!p) return;

@@ -161,6 +161,7 @@ bool send_waiting(torque_datagrams &b) noexcept;
 
 bool run_datagram(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 torque_err start_port(Context &, Slot &, uint64_t) noexcept;
+uint64_t told_as(Slot &) noexcept;
 void free_port(Context &, Slot &) noexcept;  // and its hold of the group
 torque_err reattach_port(Slot &, uint64_t) noexcept;
 
@@ -177,6 +178,7 @@ inline constexpr KindOps kDatagramKind = {
     .start = start_port,
     .dismantle = detach_fd,
     .free_before_final = free_port,
+    .whole = told_as,
     .reattach = reattach_port,
     .descriptor = descriptor_of,
 };
