@@ -85,8 +85,8 @@ TORQUE_API torque_err torque_fd_add(struct torque_ctx *ctx, int32_t fd, uint32_t
 
 /* torque_fd_new() creates the same source without starting it. Set it up with the torque_source_set_*() calls below,
  * then call torque_source_start(). A source that was not started must be removed like any other.
- * Errors: torque_fd_new(): as torque_fd_add(). torque_source_start(): STALE; STATE (already started); KIND (a timer); and
- *         the errors of the call that creates and starts such a source. */
+ * Errors: torque_fd_new(): as torque_fd_add(). torque_source_start(): STALE; STATE (already started); KIND (a timer);
+ *         and the errors of the call that creates and starts such a source. */
 TORQUE_API torque_err torque_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags,
                                     torque_fd_fn *fn, void *arg, torque_source *ret_source) TORQUE_CHECKED;
 TORQUE_API torque_err torque_source_start(torque_source source) TORQUE_CHECKED;

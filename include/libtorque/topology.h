@@ -34,8 +34,8 @@ TORQUE_API void torque_topology_free(struct torque_topology *topology);
  * file. */
 TORQUE_API int32_t torque_topology_is_live(const struct torque_topology *topology);
 
-/* Returns 0 if this machine could not be detected, and 1 otherwise. All CPUs are then treated as equal, and as sharing
- * nothing known. */
+/* Returns 0 if this machine could not be detected, and 1 otherwise. If it could not, all CPUs are treated as equal, and
+ * as sharing nothing known. */
 TORQUE_API int32_t torque_topology_detected(const struct torque_topology *topology);
 
 /* The CPU budget, in CPUs: those in the affinity mask of the thread that loaded the map; those in the cpuset of its
