@@ -261,7 +261,7 @@ static void make_ending_stream(void) {
 static void happen_end(void) { (void)torque_stream_abort(s.source); }
 
 static const struct scene scenes[] = {
-    {make_edge, happen_fd, 1},      {make_level, happen_fd, 1},       
+    {make_edge, happen_fd, 1},      {make_level, happen_fd, 1},
     {make_concurrent, happen_fd, 1}, {make_event, happen_event, 1},
     {make_more, happen_event, 2},   {make_calls, happen_event, 2},
     {make_timer, happen_timer, 1},  {make_timer, happen_periods, 1},  {make_wall, happen_timer, 1},
