@@ -18,11 +18,9 @@ constexpr uint32_t kSocketFlags =
 // A duplicate of a datagram socket.
 torque_err duplicate(int fd, Fd *ret) noexcept {
   int type;
-  socklen_t len = sizeof type;
-  if (::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) != 0) return last_error();
+  if (!sockets::get(fd, SOL_SOCKET, SO_TYPE, &type)) return last_error();
   if (type != SOCK_DGRAM) return TORQUE_ERR_INVAL;
-  *ret = Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-  return *ret ? TORQUE_ERR_NONE : last_error();
+  return sockets::duplicate(fd, ret);
 }
 
 // Before the start only.
@@ -95,8 +93,8 @@ torque_err torque_datagram_bind_new(struct torque_ctx *ctx, const void *addr, ui
   setup.fn = fn;
   setup.arg = arg;
   setup.flags = flags;
-  setup.address_len = addrlen;
-  std::memcpy(&setup.address, addr, addrlen);
+  setup.address.length = addrlen;
+  std::memcpy(&setup.address.bytes, addr, addrlen);
   Slot *s;
   if (const torque_err err = make_port(ctx->core, setup, &s)) return err;
   *ret_source = handle_of(*s);

@@ -4,8 +4,8 @@
 // Two sources of the context's own do the work: a timer rings at the limit, and an event is activated by the last stream
 // that ends (Context::stream_is_over()). So all that the program is told comes on a worker.
 #include "api/handle.hh"
-#include "libtorque/attr.h"
 #include "kinds/listener.hh"
+#include "libtorque/attr.h"
 #include "stream/stream.hh"
 
 using namespace torque;

@@ -5,14 +5,14 @@
 #include <cstddef>
 
 #include "base/visit.hh"
-#include "libtorque/context.h"
 #include "kinds/datagram/batch_pool.hh"
 #include "kinds/files.hh"
 #include "kinds/path/inodes.hh"
+#include "libtorque/context.h"
 #include "source/source.hh"
 #include "source/strand.hh"
-#include "watch/watches.hh"
 #include "topology/request.hh"
+#include "watch/watches.hh"
 #include "worker/helpers.hh"
 #include "worker/team.hh"
 #include "worker/watchdog.hh"

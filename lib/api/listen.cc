@@ -41,8 +41,8 @@ torque_err make_own(torque_ctx *ctx, const Address &address, int32_t backlog, ui
                     void *arg, torque_source *ret_source) noexcept {
   Listener *l;
   if (const torque_err err = make(ctx, fn, arg, policy, &l, ret_source)) return err;
-  std::memcpy(&l->address, &address.storage, address.len);
-  l->address_len = address.len;
+  std::memcpy(&l->address.bytes, &address.storage, address.len);
+  l->address.length = address.len;
   l->both_families = address.any;
   l->backlog = backlog ? backlog : SOMAXCONN;
   return TORQUE_ERR_NONE;
@@ -94,9 +94,8 @@ torque_err torque_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t pol
                                 torque_source *ret_source) {
   const Visit visit;
   if (!ctx || fd < 0 || !fn || !ret_source || policy > TORQUE_LISTEN_EXCLUSIVE) return TORQUE_ERR_INVAL;
-  int listens = 0;
-  socklen_t size = sizeof listens;
-  if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0) return last_error();
+  int listens;
+  if (!sockets::get(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens)) return last_error();
   if (!listens) return TORQUE_ERR_SYSCALL + EINVAL;  // as accept() says it
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || (!(flags & O_NONBLOCK) && ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0)) return last_error();

@@ -10,8 +10,8 @@
 #include "api/handle.hh"
 #include "base/clock.hh"
 #include "base/syscall.hh"
-#include "libtorque/torque.h"
 #include "kinds/signal.hh"
+#include "libtorque/torque.h"
 
 using namespace torque;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <new>
 
-#include "libtorque/stream.h"
 #include "api/handle.hh"
+#include "libtorque/stream.h"
 #include "stream/rate.hh"
 
 using torque::StreamType;

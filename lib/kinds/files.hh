@@ -5,9 +5,9 @@
 // brings it, interrupts that thread's waits, and cancels the request when the thread ends.)
 #pragma once
 
+#include "kinds/job.hh"
 #include "libtorque/aio.h"
 #include "queue/uring.hh"
-#include "kinds/job.hh"
 
 namespace torque {
 

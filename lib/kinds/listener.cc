@@ -3,15 +3,12 @@
 // domain that takes connections. Every acceptor has a descriptor number of its own.
 #include "kinds/listener.hh"
 
-#include <netinet/in.h>
 #include <sched.h>
 
 #include <algorithm>
 #include <cstring>
 
-#include "base/fd.hh"
 #include "base/syscall.hh"
-#include "source/source.hh"
 
 namespace torque {
 
@@ -23,56 +20,34 @@ constexpr uint64_t kRestMax = 1000 * 1000000;
 
 bool out_of_something(int e) noexcept { return e == EMFILE || e == ENFILE || e == ENOBUFS || e == ENOMEM; }
 
-// Whatever the system's default is (net.ipv6.bindv6only).
-torque_err take_both_families(int fd) noexcept {
-  const int off = 0;
-  return ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0 ? TORQUE_ERR_NONE : last_error();
-}
-
 torque_err open_socket(const Listener &l, Fd *ret) noexcept {
-  const auto *address = reinterpret_cast<const sockaddr *>(&l.address);
-  Fd fd(::socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return last_error();
-  const int on = 1;
-  const bool inet = address->sa_family == AF_INET || address->sa_family == AF_INET6;
-  if (inet && ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return last_error();
-  if (l.policy == TORQUE_LISTEN_REUSEPORT && inet &&
-      ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) != 0) {
-    return last_error();
+  Fd fd;
+  torque_err err = sockets::open(l.address, SOCK_STREAM, &fd);
+  const bool inet = l.address.is_inet();
+  if (!err && inet) err = sockets::set(fd.get(), SOL_SOCKET, SO_REUSEADDR);
+  if (!err && inet && l.policy == TORQUE_LISTEN_REUSEPORT) err = sockets::set(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+  // Whatever the system's default is (net.ipv6.bindv6only).
+  if (!err && l.both_families && l.address.family() == AF_INET6) {
+    err = sockets::set(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, 0);
   }
-  if (l.both_families && address->sa_family == AF_INET6) {
-    if (const torque_err err = take_both_families(fd.get())) return err;
-  }
-  if (::bind(fd.get(), address, l.address_len) != 0 || ::listen(fd.get(), l.backlog) != 0) return last_error();
-  *ret = std::move(fd);
-  return TORQUE_ERR_NONE;
-}
-
-// The sockets after the first must have its port.
-torque_err learn_address(Listener &l, int fd) noexcept {
-  socklen_t len = sizeof l.address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr *>(&l.address), &len) != 0) return last_error();
-  l.address_len = std::min<socklen_t>(len, sizeof l.address);
-  return TORQUE_ERR_NONE;
-}
-
-torque_err duplicate(int fd, Fd *ret) noexcept {
-  *ret = Fd(::fcntl(fd, F_DUPFD_CLOEXEC, 3));
-  return *ret ? TORQUE_ERR_NONE : last_error();
+  if (!err) err = sockets::bind(fd.get(), l.address);
+  if (!err && ::listen(fd.get(), l.backlog) != 0) err = last_error();
+  if (!err) *ret = std::move(fd);
+  return err;
 }
 
 torque_err socket_for(Listener &l, uint32_t i, Fd *ret) noexcept {
-  if (l.fd >= 0) return duplicate(l.fd, ret);
+  if (l.fd >= 0) return sockets::duplicate(l.fd, ret);
   if (i > 0 && l.policy != TORQUE_LISTEN_REUSEPORT) {
     Seen first;
     if (const torque_err err = hold_acceptor(l, &first)) return err;
-    const torque_err err = duplicate(first.slot->fd.get(), ret);
+    const torque_err err = sockets::duplicate(first.slot->fd.get(), ret);
     let_go(*first.slot);
     return err;
   }
   const torque_err err = open_socket(l, ret);
   if (err) return err;
-  return i == 0 ? learn_address(l, ret->get()) : TORQUE_ERR_NONE;
+  return i == 0 ? l.address.learn(ret->get()) : TORQUE_ERR_NONE;  // the others must have its port
 }
 
 torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i) noexcept {
@@ -83,33 +58,14 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   torque_err err = create(context, Kind::acceptor, static_cast<int32_t>(place), &s);
   if (err) return err;
   s->domain.get()->timers.adopt(*s);
-  hold_too(parent);
+  Shards::adopt(parent);
   ends(*s).extra = &l;
   s->fn = reinterpret_cast<Callback>(l.fn);
   s->fd.set(fd.release());
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
   s->traits.set(static_cast<uint16_t>(kOwnsFd | (l.policy == TORQUE_LISTEN_EXCLUSIVE ? kExclusiveWake : 0)));
-  l.part[i].acceptor.store(handle_of(*s), std::memory_order_seq_cst);
+  l.acceptors.put(i, handle_of(*s));
   return TORQUE_ERR_NONE;
-}
-
-// Another thread may remove the listener before the last has started; that is no error.
-torque_err start_acceptors(Context &context, Listener &l) noexcept {
-  for (uint32_t i = 0; i < l.parts; ++i) {
-    Seen v;
-    const uint64_t handle = l.part[i].acceptor.load(std::memory_order_relaxed);
-    if (!look(handle, &v)) continue;
-    const torque_err err = start_fd(context, *v.slot, handle);
-    if (err && err != TORQUE_ERR_STATE) return err;
-  }
-  return TORQUE_ERR_NONE;
-}
-
-void end_acceptors(Listener &l) noexcept {
-  for (uint32_t i = 0; i < l.domains; ++i) {
-    const uint64_t handle = l.part[i].acceptor.exchange(0, std::memory_order_relaxed);
-    if (handle) retire(handle, TORQUE_END_REMOVED);
-  }
 }
 
 bool rest(Slot &s, Listener &l, uint64_t handle, int why) noexcept {
@@ -169,13 +125,13 @@ int take_connection(Slot &s, Listener &l, Part &part, sockaddr_storage *peer, so
 }
 
 // The acceptor looks for connections: those that came meanwhile have been told already.
-void wake_acceptor(const Part &part) noexcept {
-  const uint64_t handle = part.acceptor.load(std::memory_order_seq_cst);
+void wake_acceptor(const Listener &l, uint32_t i) noexcept {
+  const uint64_t handle = l.acceptors.handle(i);
   if (handle) (void)activate(handle, TORQUE_READ);  // not started: it looks when it has
 }
 
 void wake_acceptors(Listener &l) noexcept {
-  for (uint32_t i = 0; i < l.domains; ++i) wake_acceptor(l.part[i]);
+  for (uint32_t i = 0; i < l.domains; ++i) wake_acceptor(l, i);
 }
 
 }  // namespace
@@ -184,7 +140,7 @@ namespace {
 
 void wake_starved(Listener &l) noexcept {
   for (uint32_t i = 0; i < l.domains; ++i) {
-    if (l.part[i].starved.load(std::memory_order_seq_cst) && l.part[i].starved.exchange(false)) wake_acceptor(l.part[i]);
+    if (l.part[i].starved.load(std::memory_order_seq_cst) && l.part[i].starved.exchange(false)) wake_acceptor(l, i);
   }
 }
 
@@ -231,7 +187,8 @@ Listener *make_listener(Context &context, Slot &s) noexcept {
   if (!parts) return nullptr;
   for (uint32_t i = 0; i < n; ++i) new (&parts[i]) Part;
   auto *l = context.alloc.make<Listener>(s, parts, n);
-  if (!l) {
+  if (!l || !l->acceptors.open(context.alloc, n)) {
+    context.alloc.destroy(l);
     context.alloc.put(parts, n * sizeof *parts);
     return nullptr;
   }
@@ -242,7 +199,7 @@ Listener *make_listener(Context &context, Slot &s) noexcept {
 
 // Its descriptor cannot be closed until let_go(): a number that was read before may be another file's by now.
 torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept {
-  return hold(l.part[0].acceptor.load(std::memory_order_acquire), ret) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
+  return hold(l.acceptors.handle(0), ret) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
 }
 
 namespace {
@@ -256,19 +213,19 @@ torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
   if (l.policy == TORQUE_LISTEN_DEFAULT) {
     l.policy = domains == 1 ? TORQUE_LISTEN_SHARED : l.fd >= 0 ? TORQUE_LISTEN_EXCLUSIVE : TORQUE_LISTEN_REUSEPORT;
   }
-  if (l.policy == TORQUE_LISTEN_REUSEPORT && l.address.ss_family == AF_UNIX) l.policy = TORQUE_LISTEN_EXCLUSIVE;
+  if (l.policy == TORQUE_LISTEN_REUSEPORT && l.address.family() == AF_UNIX) l.policy = TORQUE_LISTEN_EXCLUSIVE;
   l.parts = l.policy == TORQUE_LISTEN_SHARED ? 1 : domains;
   l.parent = handle;
   torque_err err = TORQUE_ERR_NONE;
   for (uint32_t i = 0; i < l.parts && !err; ++i) err = add_acceptor(context, l, s, i);
-  if (!err) err = start_acceptors(context, l);
+  if (!err) err = l.acceptors.start(context, l.parts);
   if (!err && is_draining(context)) err = TORQUE_ERR_STOPPED;
   if (!err) {
     l.open.store(true, std::memory_order_seq_cst);
     wake_acceptors(l);
   }
   // Another thread may have ended the listener before it had all its parts.
-  if (err || has_ended(s)) end_acceptors(l);
+  if (err || has_ended(s)) l.acceptors.end();
   return err;
 }
 
@@ -285,7 +242,7 @@ torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
 
 void end_listener(const Seen &v, uint64_t) noexcept {
   auto *l = static_cast<Listener *>(ends(*v.slot).extra);
-  if (l) end_acceptors(*l);
+  if (l) l->acceptors.end();
 }
 
 void free_listener(Context &context, Slot &s, uint32_t) noexcept {
@@ -293,6 +250,7 @@ void free_listener(Context &context, Slot &s, uint32_t) noexcept {
   if (!l) return;
   if (l->guests) close_guests(context, *l->guests);
   if (l->free_own) l->free_own(context, l->own);
+  l->acceptors.free(context.alloc);
   context.alloc.put(l->part, l->domains * sizeof *l->part);
   context.alloc.destroy(l);
 }
@@ -348,10 +306,7 @@ uint64_t listener_of_part(Slot &s) noexcept {
   return l ? l->parent : 0;
 }
 
-void free_acceptor(Context &, Slot &s) noexcept {
-  const auto *l = static_cast<Listener *>(ends(s).extra);
-  if (Slot *parent = find_slot(index_of(l->parent))) let_go(*parent);
-}
+void free_acceptor(Context &, Slot &s) noexcept { Shards::release(listener_of(s).parent); }
 
 bool run_acceptor(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   auto &l = listener_of(s);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #pragma once
 
-#include <sys/socket.h>
-
 #include <atomic>
 
+#include "base/socket.hh"
+#include "kinds/shards.hh"
 #include "libtorque/listen.h"
 #include "source/context.hh"
 #include "source/source.hh"
@@ -13,9 +13,6 @@ namespace torque {
 
 // What one domain has of a listener.
 struct Part {
-  // The acceptor's handle; 0 before it is made and once it has ended. seq_cst: who wakes it has changed before what the
-  // acceptor looks at. Pairs also with load_acquire in hold_acceptor(): its descriptor, and how many there will be.
-  std::atomic<uint64_t> acceptor{0};
   // The acceptor's holder: it may be taking a connection. seq_cst: it is said before paused is looked at, see
   // pause_listener().
   std::atomic<bool> taking{false};
@@ -52,10 +49,12 @@ struct Listener {
   void (*revive_own)(void *own) noexcept = nullptr;           // in a forked child: its lock may be held by nobody
   int fd = -1;  // the caller's socket, -1: the library makes its own
   int backlog = SOMAXCONN;
-  sockaddr_storage address = {};
-  socklen_t address_len = 0;
+  sockets::Address address;
   bool both_families = false;  // an IPv6 socket takes IPv4 connections as well
   uint64_t parent = 0;
+  // One acceptor in each domain, or one in all. Their handles are seq_cst: who wakes an acceptor has changed before what it
+  // looks at. hold_acceptor() pairs with the store: its descriptor, and how many there will be.
+  Shards acceptors;
   uint32_t parts = 0;
 
   // Listeners of streams; else null. Each connection has a place here before it is taken; fn has that of what it is given.

@@ -7,10 +7,10 @@
 #include "libtorque/config.h"
 #include "libtorque/hook.h"
 #include "libtorque/watchdog.h"
-#include "source/locals.hh"
 #include "source/descriptors.hh"
 #include "source/domain.hh"
 #include "source/fewest.hh"
+#include "source/locals.hh"
 
 struct torque_ctx;
 

@@ -23,26 +23,13 @@ constexpr int kErrors = 64;  // of datagrams that have left, likewise
 
 // ---- Sockets ----
 
-bool get(int fd, int level, int name, int *ret) noexcept {
-  socklen_t len = sizeof *ret;
-  return ::getsockopt(fd, level, name, ret, &len) == 0;
-}
-
-torque_err set(int fd, int level, int name) noexcept {
-  const int on = 1;
-  return ::setsockopt(fd, level, name, &on, sizeof on) == 0 ? TORQUE_ERR_NONE : last_error();
-}
-
 torque_err open_socket(const DatagramSetup &setup, Fd *ret) noexcept {
-  const auto *address = reinterpret_cast<const sockaddr *>(&setup.address);
-  Fd fd(::socket(address->sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-  if (!fd) return last_error();
-  if (setup.flags & TORQUE_DATAGRAM_REUSEPORT) {
-    if (const torque_err err = set(fd.get(), SOL_SOCKET, SO_REUSEPORT)) return err;
-  }
-  if (::bind(fd.get(), address, setup.address_len) != 0) return last_error();
-  *ret = std::move(fd);
-  return TORQUE_ERR_NONE;
+  Fd fd;
+  torque_err err = sockets::open(setup.address, SOCK_DGRAM, &fd);
+  if (!err && (setup.flags & TORQUE_DATAGRAM_REUSEPORT)) err = sockets::set(fd.get(), SOL_SOCKET, SO_REUSEPORT);
+  if (!err) err = sockets::bind(fd.get(), setup.address);
+  if (!err) *ret = std::move(fd);
+  return err;
 }
 
 // What is to be told beside the bytes. An IPv6 socket may get IPv4 as well, unless it may not.
@@ -52,27 +39,27 @@ torque_err ask_details(int fd, const Port &p) noexcept {
     return TORQUE_ERR_SYSCALL + EOPNOTSUPP;
   torque_err err = TORQUE_ERR_NONE;
   if (p.setup.flags & TORQUE_DATAGRAM_LOCAL) {
-    err = v6 ? set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO) : set(fd, IPPROTO_IP, IP_PKTINFO);
+    err = v6 ? sockets::set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO) : sockets::set(fd, IPPROTO_IP, IP_PKTINFO);
   }
   if (!err && (p.setup.flags & TORQUE_DATAGRAM_CLASS)) {
-    err = v6 ? set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS) : set(fd, IPPROTO_IP, IP_RECVTOS);
-    if (v6) (void)set(fd, IPPROTO_IP, IP_RECVTOS);
+    err = v6 ? sockets::set(fd, IPPROTO_IPV6, IPV6_RECVTCLASS) : sockets::set(fd, IPPROTO_IP, IP_RECVTOS);
+    if (v6) (void)sockets::set(fd, IPPROTO_IP, IP_RECVTOS);
   }
   return err;
 }
 
 torque_err set_up(Port &p, int fd) noexcept {
   int domain, protocol, value;
-  if (!get(fd, SOL_SOCKET, SO_DOMAIN, &domain) || !get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol)) return last_error();
+  if (!sockets::get(fd, SOL_SOCKET, SO_DOMAIN, &domain) || !sockets::get(fd, SOL_SOCKET, SO_PROTOCOL, &protocol)) return last_error();
   p.family = static_cast<sa_family_t>(domain);
   p.inet = domain == AF_INET || domain == AF_INET6;
   const bool udp = p.inet && protocol == IPPROTO_UDP;
   if (const torque_err err = ask_details(fd, p)) return err;
-  if (udp && (p.setup.flags & TORQUE_DATAGRAM_GRO)) (void)set(fd, SOL_UDP, UDP_GRO);
+  if (udp && (p.setup.flags & TORQUE_DATAGRAM_GRO)) (void)sockets::set(fd, SOL_UDP, UDP_GRO);
   // The program may have switched that on, and off the other. In doubt it is on: then the only loss is room.
-  const bool joined = udp && (get(fd, SOL_UDP, UDP_GRO, &value) ? value != 0 : errno != ENOPROTOOPT);
+  const bool joined = udp && (sockets::get(fd, SOL_UDP, UDP_GRO, &value) ? value != 0 : errno != ENOPROTOOPT);
   const bool may_join =
-      udp && !(p.setup.flags & TORQUE_DATAGRAM_NO_GSO) && get(fd, SOL_UDP, UDP_SEGMENT, &value) && !value;
+      udp && !(p.setup.flags & TORQUE_DATAGRAM_NO_GSO) && sockets::get(fd, SOL_UDP, UDP_SEGMENT, &value) && !value;
   p.train_max = may_join ? static_cast<uint32_t>(Outbox::kTrainBytes) : 0;
   p.part_size = joined ? std::max(p.setup.size, kWholeDatagram) : p.setup.size;
   p.batch = static_cast<uint32_t>(std::min<size_t>(kReceiveMax, kArena / stride_for(p.part_size)));
@@ -105,7 +92,7 @@ torque_err open_port(Slot &s, Port &p) noexcept {
 void close_port(Slot &s, Port &p) noexcept {
   const int fd = s.fd.get();
   s.fd.set(-1);
-  if (p.setup.address_len == 0) p.setup.fd = fd;  // the caller's, who may start it once more
+  if (p.setup.address.length == 0) p.setup.fd = fd;  // the caller's, who may start it once more
   else ::close(fd);
   p.pool->leave();
   p.pool = nullptr;
@@ -123,13 +110,6 @@ void make_watched(Context &context, Slot &s, Port &p) noexcept {
 
 // ---- Groups ----
 
-torque_err learn_address(PortGroup &g, int fd) noexcept {
-  socklen_t len = sizeof g.setup.address;
-  if (::getsockname(fd, reinterpret_cast<sockaddr *>(&g.setup.address), &len) != 0) return last_error();
-  g.setup.address_len = std::min<socklen_t>(len, sizeof g.setup.address);
-  return TORQUE_ERR_NONE;
-}
-
 torque_err add_part(Context &context, PortGroup &g, Slot &parent, uint32_t i) noexcept {
   Slot *s;
   if (const torque_err err = create(context, Kind::datagram, static_cast<int32_t>(i), &s)) return err;
@@ -137,13 +117,13 @@ torque_err add_part(Context &context, PortGroup &g, Slot &parent, uint32_t i) no
   auto *p = context.alloc.make<Port>(context.alloc, g.setup);
   torque_err err = p ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
   if (p) {
-    hold_too(parent);
+    Shards::adopt(parent);
     p->parent = p->told = handle_of(parent);
     p->whole = &parent;
     make_watched(context, *s, *p);
     err = open_port(*s, *p);
   }
-  if (!err && i == 0) err = learn_address(g, s->fd.get());  // the others must have its port
+  if (!err && i == 0) err = g.setup.address.learn(s->fd.get());  // the others must have its port
   if (err) {
     retire(handle, TORQUE_END_REMOVED);
     return err;
@@ -153,37 +133,15 @@ torque_err add_part(Context &context, PortGroup &g, Slot &parent, uint32_t i) no
     ends(*s).strand.set(strand);
     s->traits.set(static_cast<uint16_t>(s->traits.get() | kStranded));
   }
-  g.ports[i].store(handle, std::memory_order_relaxed);
-  return TORQUE_ERR_NONE;
-}
-
-// A callback of the first may end the whole before the last has started; that is no error.
-torque_err start_parts(Context &context, PortGroup &g) noexcept {
-  for (uint32_t i = 0; i < g.count; ++i) {
-    Seen v;
-    const uint64_t handle = g.ports[i].load(std::memory_order_relaxed);
-    if (!look(handle, &v)) continue;
-    const torque_err err = start_fd(context, *v.slot, handle);
-    if (err && err != TORQUE_ERR_STATE) return err;
-  }
+  g.ports.put(i, handle);
   return TORQUE_ERR_NONE;
 }
 
 PortGroup *make_group(Context &context, const DatagramSetup &setup) noexcept {
-  const uint32_t n = context.domain_count();
-  auto *ports = static_cast<std::atomic<uint64_t> *>(context.alloc.get(n * sizeof(std::atomic<uint64_t>)));
-  if (!ports) return nullptr;
-  for (uint32_t i = 0; i < n; ++i) new (&ports[i]) std::atomic<uint64_t>(0);
-  auto *g = context.alloc.make<PortGroup>(setup, ports, n);
-  if (!g) context.alloc.put(ports, n * sizeof *ports);
-  return g;
-}
-
-void end_parts(PortGroup &g) noexcept {
-  for (uint32_t i = 0; i < g.count; ++i) {
-    const uint64_t handle = g.ports[i].exchange(0, std::memory_order_relaxed);
-    if (handle) retire(handle, TORQUE_END_REMOVED);
-  }
+  auto *g = context.alloc.make<PortGroup>(setup);
+  if (g && g->ports.open(context.alloc, context.domain_count())) return g;
+  context.alloc.destroy(g);
+  return nullptr;
 }
 
 // ---- Receiving ----
@@ -470,10 +428,10 @@ torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept {
   if (!g.starting.exchange(true, std::memory_order_acq_rel)) {
     err = arm_word(s, generation_of(handle)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
     // All exist before the first is told anything: its callback may end the whole, or send.
-    for (uint32_t i = 0; i < g.count && !err; ++i) err = add_part(context, g, s, i);
-    if (!err) err = start_parts(context, g);
+    for (uint32_t i = 0; i < g.ports.most() && !err; ++i) err = add_part(context, g, s, i);
+    if (!err) err = g.ports.start(context, g.ports.most());
     // Another thread may have ended the whole before it had all its parts.
-    if (err || has_ended(s)) end_parts(g);
+    if (err || has_ended(s)) g.ports.end();
     if (err) g.starting.store(false, std::memory_order_release);
   }
   let_go(s);
@@ -483,13 +441,13 @@ torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept {
 
 void end_group(const Seen &v, uint64_t) noexcept {
   auto *g = static_cast<PortGroup *>(ends(*v.slot).extra);
-  if (g) end_parts(*g);
+  if (g) g->ports.end();
 }
 
 void free_group(Context &context, Slot &s, uint32_t) noexcept {
   auto *g = static_cast<PortGroup *>(ends(s).extra);
   if (!g) return;
-  context.alloc.put(g->ports, g->count * sizeof *g->ports);
+  g->ports.free(context.alloc);
   context.alloc.destroy(g);
 }
 
@@ -509,7 +467,7 @@ void free_port(Context &context, Slot &s) noexcept {
   if (p->pool) p->pool->leave();
   if (p->setup.fd >= 0) ::close(p->setup.fd);
   context.alloc.destroy(p);
-  if (Slot *group = parent ? find_slot(index_of(parent)) : nullptr) let_go(*group);
+  Shards::release(parent);
 }
 
 // What waited is the parent's to send. A thread that does not exist here may have been putting something there.

@@ -6,15 +6,13 @@
 // room. Any other thread sends at once, or puts what there is no room for at the end of what waits.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <atomic>
 
-#include "libtorque/datagram.h"
-#include "source/context.hh"
+#include "base/socket.hh"
 #include "kinds/datagram/batch_pool.hh"
 #include "kinds/datagram/datagram_batch.hh"
-#include "source/source.hh"
+#include "kinds/shards.hh"
+#include "libtorque/datagram.h"
 
 namespace torque {
 
@@ -89,8 +87,7 @@ struct DatagramSetup {
   uint32_t size = kWholeDatagram;
   uint64_t limit = 256 << 10;
   int fd = -1;                // a duplicate of the caller's socket, until the source has it
-  socklen_t address_len = 0;  // 0: a socket of the caller's
-  sockaddr_storage address = {};
+  sockets::Address address;  // none: a socket of the caller's
 };
 
 class Port {
@@ -131,11 +128,9 @@ class Port {
 
 // Several ports, one for each domain. Freed with its source, which outlives them.
 struct PortGroup {
-  PortGroup(const DatagramSetup &s, std::atomic<uint64_t> *p, uint32_t n) noexcept : setup(s), ports(p), count(n) {}
+  explicit PortGroup(const DatagramSetup &s) noexcept : setup(s) {}
   DatagramSetup setup;
-  // Their handles; 0 before they are made and once they have ended. Relaxed: a handle carries nothing else.
-  std::atomic<uint64_t> *const ports;
-  const uint32_t count;
+  Shards ports;
   std::atomic<bool> starting{false};
 };
 

@@ -366,7 +366,7 @@ torque_err hold_port(uint64_t handle, Seen *ret) noexcept {
   if (ret->kind == Kind::datagram) return TORQUE_ERR_NONE;
   Slot &s = *ret->slot;
   const auto &group = *static_cast<PortGroup *>(ends(s).extra);
-  const uint64_t port = group.ports[ret->domain->context.home().index].load(std::memory_order_relaxed);
+  const uint64_t port = group.ports.handle(ret->domain->context.home().index);
   const torque_err err = hold_started(port, ret);
   let_go(s);
   return err;
@@ -380,9 +380,9 @@ torque_err bytes_waiting(uint64_t handle, uint64_t *ret) noexcept {
     sum = static_cast<Port *>(ends(*v.slot).extra)->waiting.load(std::memory_order_relaxed);
   } else {
     const auto &group = *static_cast<PortGroup *>(ends(*v.slot).extra);
-    for (uint32_t i = 0; i < group.count; ++i) {
+    for (uint32_t i = 0; i < group.ports.most(); ++i) {
       uint64_t part;
-      if (bytes_waiting(group.ports[i].load(std::memory_order_relaxed), &part) == TORQUE_ERR_NONE) sum += part;
+      if (bytes_waiting(group.ports.handle(i), &part) == TORQUE_ERR_NONE) sum += part;
     }
   }
   let_go(*v.slot);
