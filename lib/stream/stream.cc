@@ -309,6 +309,35 @@ torque_err start_stream(Context &context, Slot &slot, uint64_t handle) noexcept 
   return TORQUE_ERR_NONE;
 }
 
+namespace {
+
+// Why a stream runs again, though nothing new is reported.
+enum class Step : uint8_t {
+  none,
+  read,     // the descriptor has more
+  send,     // the descriptor takes more
+  feed,     // a layer stopped, and there is room above it
+  tell,     // what is kept is told again
+  advance,  // a layer was put on top, or starts
+  look,     // the connection may be lost
+  goaway,   // the context is being drained
+};
+
+// cut: the turn ended because a budget was used up, of either way: the other may have more to do as well. went: the last
+// pass did something.
+Step next_step(const Hold &h, bool cut, bool went) noexcept {
+  const Stream &s = h.s;
+  if ((cut || went) && wants_wire(h) && !is_held_back(h, kIn)) return Step::read;
+  if (cut && h.is(kWritable) && can_send(s) && !is_held_back(h, kOut)) return Step::send;
+  if (any_stopped(s) && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) return Step::feed;
+  if (h.is(kRetell) && s.kept && may_tell(h)) return Step::tell;
+  if (h.is(kPushed) || may_advance(h)) return Step::advance;
+  if (h.is(kLost) && input_rests(h)) return Step::look;
+  return goaway_is_due(h) ? Step::goaway : Step::none;
+}
+
+}  // namespace
+
 bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept {
   Stream &s = stream_of(slot);
   Hold h{t, s, handle};
@@ -318,6 +347,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
     h.clear(kAgain);
     h.set(kRetell);
   }
+  size_t in = s.type->budget, out = s.type->budget;
   // What was put there before it started comes before anything else.
   if ((events & TORQUE_TRIGGER) || !h.is(kOpened)) read_mail(h);
   if (s.extras) begin_pipes(h);
@@ -335,7 +365,6 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   }
   if (h.is(kLost) && !h.over()) look_for_loss(h);
   if (goaway_is_due(h) && !h.over()) tell_goaway(h);
-  size_t in = s.type->budget, out = s.type->budget;
   bool more = true;
   while (more && in && out && !h.over()) {
     if (!h.is(kOpened)) advance_layers(h);  // one was put on top
@@ -349,11 +378,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   if (h.over()) return false;
   if (h.is(kRated)) mind_rates(h);
   if (h.is(kTimed)) mind_times(h, false);
-  return ((in == 0 || more) && wants_wire(h) && !is_held_back(h, kIn)) ||
-         (out == 0 && h.is(kWritable) && can_send(s) && !is_held_back(h, kOut)) ||
-         (any_stopped(s) && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) ||
-         (h.is(kRetell) && s.kept && may_tell(h)) || h.is(kPushed) || may_advance(h) ||
-         (h.is(kLost) && input_rests(h)) || goaway_is_due(h);
+  return next_step(h, in == 0 || out == 0, more) != Step::none;
 }
 
 void dismantle_stream(const Seen &v, uint64_t handle) noexcept {
