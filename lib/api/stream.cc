@@ -104,6 +104,15 @@ torque_err hand_over(Target &t, Pieces &pieces, uint64_t n) noexcept {
   return TORQUE_ERR_NONE;
 }
 
+torque_err write_elsewhere(Target &t, const iovec *parts, uint32_t count, uint64_t length) noexcept {
+  Pieces pieces;
+  const Alloc &alloc = t.context().alloc;
+  if (!copy_pieces(alloc, nullptr, parts, count, &pieces)) return TORQUE_ERR_RESOURCE;
+  const torque_err err = hand_over(t, pieces, length);
+  if (err) free_all(alloc, pieces);
+  return err;
+}
+
 torque_err writable(Target &t) noexcept {
   if (t.err) return t.err;
   const bool ended = t.stream().ended.load(std::memory_order_relaxed);
@@ -439,17 +448,20 @@ torque_err torque_stream_writev(torque_source stream, const struct iovec *parts,
     Hold h = t.holding();
     return write_own(h, parts, count);
   }
-  Pieces pieces;
-  const Alloc &alloc = t.context().alloc;
-  if (!copy_pieces(alloc, nullptr, parts, count, &pieces)) return TORQUE_ERR_RESOURCE;
-  const torque_err err = hand_over(t, pieces, length);
-  if (err) free_all(alloc, pieces);
-  return err;
+  return write_elsewhere(t, parts, count, length);
 }
 
 torque_err torque_stream_write(torque_source stream, const void *data, size_t length) {
+  if (length && !data) return TORQUE_ERR_INVAL;
+  Target t(stream);
+  if (const torque_err err = writable(t)) return err;
+  if (length == 0) return TORQUE_ERR_NONE;
+  if (t.own) {
+    Hold h = t.holding();
+    return write_own(h, data, length);
+  }
   const iovec part{const_cast<void *>(data), length};
-  return torque_stream_writev(stream, &part, 1);
+  return write_elsewhere(t, &part, 1, length);
 }
 
 torque_err torque_stream_write_ref(torque_source stream, const void *data, size_t length, torque_release_fn *release,

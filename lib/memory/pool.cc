@@ -117,9 +117,8 @@ void Pool::give(Piece *p) noexcept {
   ++kept_[c];
 }
 
-char *Pool::scratch(uint32_t level) noexcept {
-  if (!scratch_[level]) scratch_[level] = static_cast<char *>(alloc_.get(level ? kScratchMin : scratch_size_, kLine));
-  return scratch_[level];
+char *Pool::make_scratch(uint32_t level) noexcept {
+  return scratch_[level] = static_cast<char *>(alloc_.get(level ? kScratchMin : scratch_size_, kLine));
 }
 
 }  // namespace torque

@@ -39,7 +39,7 @@ class Pool {
   static constexpr uint32_t kLevels = 18;
   static constexpr uint32_t kFileLevel = kLevels - 1;
   static constexpr size_t kScratchMin = 65536;
-  char *scratch(uint32_t level) noexcept;
+  char *scratch(uint32_t level) noexcept { return scratch_[level] ? scratch_[level] : make_scratch(level); }
   // While a callback runs the worker's events itself, what it was given stays what it is: those below have their own.
   class Apart {
    public:
@@ -62,6 +62,7 @@ class Pool {
   }
 
  private:
+  char *make_scratch(uint32_t level) noexcept;
   void free_scratch() noexcept;
 
   const Alloc &alloc_;

@@ -11,8 +11,6 @@ namespace torque {
 namespace {
 
 constexpr size_t kGrowthMin = 512;
-constexpr size_t kReadCost = 1024;  // a read takes so much of the turn's budget at least: many small ones are a turn, too
-
 // Room for as much again behind what is kept, or a new piece that has it.
 bool make_room(Hold &h, Piece **kept, size_t more) noexcept {
   Piece *p = *kept;
@@ -235,25 +233,76 @@ bool input_rests(const Hold &h) noexcept {
          !(any_stopped(h.s) && wants_input(h));
 }
 
-bool tell_program(Hold &h, const char *data, size_t length) noexcept {
-  Stream &s = h.s;
-  if (h.is(kClosing)) return true;
-  const bool tell = may_tell(h) && !s.kept && length >= input_low(s);
-  const size_t taken = tell ? tell_some(h, data, length, false) : 0;
+bool mind_rest(Hold &h, const char *data, size_t length, size_t taken) noexcept {
   if (h.over()) return false;
-  if (!keep(h, &s.kept, data + taken, length - taken)) {
+  if (!keep(h, &h.s.kept, data + taken, length - taken)) {
     fail(h, TORQUE_ERR_RESOURCE);
     return false;
   }
   if (h.is(kPushed)) return feed_pushed(h);
-  if (!tell) return may_tell(h) ? tell_kept(h) : false;
   note_full(h, taken);
   return wants_input(h);
+}
+
+bool tell_program(Hold &h, const char *data, size_t length) noexcept {
+  Stream &s = h.s;
+  if (h.is(kClosing)) return true;
+  if (may_tell(h) && !s.kept && length >= input_low(s)) {
+    return mind_rest(h, data, length, tell_some(h, data, length, false));
+  }
+  if (!keep(h, &s.kept, data, length)) {
+    fail(h, TORQUE_ERR_RESOURCE);
+    return false;
+  }
+  if (h.is(kPushed)) return feed_pushed(h);
+  return may_tell(h) ? tell_kept(h) : false;
 }
 
 void tell_ends(Hold &h) noexcept {
   if (!h.is(kEndTold)) propagate_end(h);
 }
+
+void nothing_read(Hold &h, ssize_t n) noexcept {
+  if (n < 0 && is_terminals_end(h, errno)) n = 0;
+  if (n < 0 && errno != EAGAIN) return over(h, h.is(kBroken) ? h.s.error : last_error());
+  h.clear(kReadable);
+  if (n < 0) return;
+  // An error that was met elsewhere first. (A reset behind the peer's end is EPIPE, and that end is one.)
+  if (h.is(kBroken) && h.s.error != TORQUE_ERR_SYSCALL + EPIPE) return over(h, h.s.error);
+  h.set(kWireEnded);
+}
+
+namespace {
+
+// Reads until there is nothing more, or the program wants no more. Answers whether anything came.
+bool read_wire(Hold &h, size_t *budget) noexcept {
+  bool any = false;
+  while (*budget && wants_wire(h) && !is_spliced(h)) {
+    if (!h.turn.pool.scratch(0)) {
+      over(h, TORQUE_ERR_RESOURCE);
+      return true;
+    }
+    const bool rated = h.is(kRated) && !h.is(kClosing);
+    const size_t most = rated ? allowed(h, kIn, std::min(*budget, h.turn.pool.ask())) : *budget;
+    if (most == 0) break;
+    size_t asked;
+    const ssize_t n = read_into(h, most, &asked);
+    if (rated) passed(h, kIn, n > 0 ? static_cast<uint64_t>(n) : 0);
+    if (n <= 0) {
+      nothing_read(h, n);
+      return any || h.is(kWireEnded) || h.over();
+    }
+    any = true;
+    bytes_read(h, static_cast<size_t>(n), asked, budget);
+    const bool more = arrived(h, static_cast<size_t>(n));
+    if (h.over()) return true;
+    // Answers go out before more is read: small ones soon, large ones while they are in the cache.
+    if ((!more && !h.is(kClosing)) || !h.s.wire.empty()) break;
+  }
+  return any;
+}
+
+}  // namespace
 
 bool pump_input(Hold &h, size_t *budget) noexcept {
   Stream &s = h.s;
@@ -274,48 +323,8 @@ bool pump_input(Hold &h, size_t *budget) noexcept {
   }
   if (is_spliced(h)) any |= splice_in(h, budget);
   if (h.over()) return true;
-  while (*budget && wants_wire(h) && !is_spliced(h)) {
-    if (!h.turn.pool.scratch(0)) {
-      over(h, TORQUE_ERR_RESOURCE);
-      return true;
-    }
-    const bool rated = h.is(kRated) && !h.is(kClosing);
-    const size_t most = rated ? allowed(h, kIn, std::min(*budget, h.turn.pool.ask())) : *budget;
-    if (most == 0) break;
-    size_t asked;
-    ssize_t n = read_into(h, most, &asked);
-    if (rated) passed(h, kIn, n > 0 ? static_cast<uint64_t>(n) : 0);
-    if (n < 0 && is_terminals_end(h, errno)) n = 0;
-    if (n < 0) {
-      if (errno == EAGAIN) {
-        h.clear(kReadable);
-        break;
-      }
-      const torque_err err = h.is(kBroken) ? s.error : last_error();
-      over(h, err);
-      return true;
-    }
-    any = true;
-    if (n == 0) {
-      // An error that was met elsewhere first. (A reset behind the peer's end is EPIPE, and that end is one.)
-      if (h.is(kBroken) && s.error != TORQUE_ERR_SYSCALL + EPIPE) {
-        over(h, s.error);
-        return true;
-      }
-      h.set(kWireEnded);
-      h.clear(kReadable);
-      break;
-    }
-    const auto got = static_cast<size_t>(n);
-    h.turn.counters.add(Counter::bytes_in, got);
-    note_in(h);
-    *budget -= std::min(*budget, std::max(got, kReadCost));
-    if (got < asked && h.is(kShortIsAll) && !h.is(kHangup)) h.clear(kReadable);
-    const bool more = arrived(h, got);
-    if (h.over()) return true;
-    // Answers go out before more is read: small ones soon, large ones while they are in the cache.
-    if ((!more && !h.is(kClosing)) || !s.wire.empty()) break;
-  }
+  any |= read_wire(h, budget);
+  if (h.over()) return true;
   if (read_first && h.is(kRetell) && may_tell(h)) {
     tell_kept(h);
     if (h.over()) return true;

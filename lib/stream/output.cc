@@ -222,6 +222,18 @@ torque_err write_own(Hold &h, const iovec *parts, uint32_t count) noexcept {
   return TORQUE_ERR_NONE;
 }
 
+torque_err write_own(Hold &h, const void *data, size_t length) noexcept {
+  const iovec part{const_cast<void *>(data), length};
+  if (length >= kAtOnce || h.s.layers || !h.s.wire.empty() || h.is(kBroken)) return write_own(h, &part, 1);
+  Piece *p = new_piece(h, length);
+  if (!p) return TORQUE_ERR_RESOURCE;
+  std::memcpy(p->at, data, length);
+  p->left = length;
+  h.s.wire.push(*p);
+  added(h, length);
+  return TORQUE_ERR_NONE;
+}
+
 void enqueue(Hold &h, Pieces &pieces) noexcept {
   if (h.is(kBroken | kEndPassed)) {
     while (Piece *p = pieces.pop()) {
@@ -255,7 +267,29 @@ void drop_output(Hold &h) noexcept {
   spent(h, n);
 }
 
+// All output is one piece of our own, and the descriptor takes it: mostly. False: nothing was done, or something is left.
+static bool send_one(Hold &h, size_t *budget) noexcept {
+  Pieces &wire = h.s.wire;
+  Piece *p = wire.first;
+  if (!p || p->next || p->kind != Piece::Kind::own || !h.is(kWritable) || h.is(kRated | kConnecting) || !*budget) return false;
+  const uint64_t length = p->left;
+  iovec part{p->at, length};
+  const ssize_t n = put(h, &part, 1, false);
+  if (n < 0 && not_now(errno)) h.clear(kWritable);
+  else if (n < 0) output_failed(h, last_error());
+  if (n < 0) return true;
+  const auto sent = static_cast<uint64_t>(n);
+  h.turn.counters.add(Counter::bytes_out, sent);
+  if (sent == length) free_piece(h, wire.pop());
+  else strike(h, sent);
+  spent(h, sent);
+  note_out(h);
+  *budget -= std::min<uint64_t>(*budget, sent);
+  return sent == length;
+}
+
 void send_wire(Hold &h, size_t *budget) noexcept {
+  if (send_one(h, budget)) return;
   Pieces &wire = h.s.wire;
   while (!wire.empty() && h.is(kWritable) && *budget && !h.is(kConnecting)) {
     iovec parts[kParts];

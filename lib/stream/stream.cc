@@ -348,6 +348,10 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
     h.set(kRetell);
   }
   size_t in = s.type->budget, out = s.type->budget;
+  bool again = false;
+  if (!(events & ~uint32_t{TORQUE_READ | TORQUE_WRITE}) && run_plain(h, &in, &out, &again)) [[likely]]
+    return again;
+  if (h.over()) return false;
   // What was put there before it started comes before anything else.
   if ((events & TORQUE_TRIGGER) || !h.is(kOpened)) read_mail(h);
   if (s.extras) begin_pipes(h);

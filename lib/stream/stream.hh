@@ -11,6 +11,8 @@
 // of a TCP socket that has neither urgent data nor the peer's end in it. So no edge is lost by not reading.
 #pragma once
 
+#include <algorithm>
+
 #include "base/clock.hh"
 #include "memory/pool.hh"
 #include "source/source.hh"
@@ -210,6 +212,12 @@ void run_mail(Hold &h, Pieces &mail, uint32_t asked) noexcept;
 // From the own callback: at once, behind what others have written.
 void ask_own(Hold &h, uint32_t what, uint32_t undoes) noexcept;
 
+// ---- The plain turn: plain.cc ----
+// Most turns are of a stream that is open and does nothing special: its program is told what comes, and its answer is sent.
+// Reads, tells and sends, as far as the budgets go. False: more is to be minded than that, in this turn. *ret_again: the
+// stream runs again.
+bool run_plain(Hold &h, size_t *in, size_t *out, bool *ret_again) noexcept;
+
 // ---- Input: input.cc ----
 // Reads and tells, as far as budget and program allow. Answers whether there was anything.
 bool pump_input(Hold &h, size_t *budget) noexcept;
@@ -222,6 +230,10 @@ bool wants_wire(const Hold &h) noexcept;
 bool input_rests(const Hold &h) noexcept;
 // To the program. False: it wants no more for now.
 bool tell_program(Hold &h, const char *data, size_t length) noexcept;
+// What follows a call with that data, of which the program took so much: the rest is kept. False: it wants no more for now.
+bool mind_rest(Hold &h, const char *data, size_t length, size_t taken) noexcept;
+// Nothing was read: n is 0 or, with errno, -1. Notes that, or ends the stream.
+void nothing_read(Hold &h, ssize_t n) noexcept;
 void tell_ends(Hold &h) noexcept;
 // Keeps bytes behind what *kept has. False: no memory.
 bool keep(Hold &h, Piece **kept, const char *data, size_t length) noexcept;
@@ -272,6 +284,7 @@ void end_throttle(const Alloc &alloc, Stream &s) noexcept;
 
 // ---- Output: output.cc ----
 torque_err write_own(Hold &h, const iovec *parts, uint32_t count) noexcept;
+torque_err write_own(Hold &h, const void *data, size_t length) noexcept;  // one part
 // Copies into new pieces. False: no memory, nothing is left. pool: null for threads that hold none.
 bool copy_pieces(const Alloc &alloc, Pool *pool, const iovec *parts, uint32_t count, Pieces *ret) noexcept;
 // Behind all that was written.
@@ -334,6 +347,14 @@ inline void note_out(Hold &h) noexcept {
   if (!h.is(kTimed) || !h.is(kOpened)) return;
   h.s.last_out = monotonic_ns();
   unsee_queue(h.s);
+}
+// So much was read, of what was asked for. It takes a kilobyte of the turn's budget at least: many small ones are a turn, too.
+constexpr size_t kReadCost = 1024;
+inline void bytes_read(Hold &h, size_t n, size_t asked, size_t *budget) noexcept {
+  h.turn.counters.add(Counter::bytes_in, n);
+  note_in(h);
+  *budget -= std::min(*budget, std::max(n, kReadCost));
+  if (n < asked && h.is(kShortIsAll) && !h.is(kHangup)) h.clear(kReadable);
 }
 // Ends what has run out; sets the timer for what comes next.
 void mind_times(Hold &h, bool rang) noexcept;
