@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ev_io: what all watchers of a descriptor want together is a wish to the context, made once before it waits.
+// ev_io: what all watchers of a descriptor want together is one interest of the context's, set once before it waits.
 #include <cerrno>
 
 #include "loop.hh"
@@ -39,7 +39,7 @@ void kill(struct ev_loop *loop, int fd) {
 
 }  // namespace
 
-void wish_told(int32_t fd, uint32_t events, int32_t error, void *arg) {
+void on_watch(int32_t fd, uint32_t events, int32_t error, void *arg) {
   auto *loop = static_cast<struct ev_loop *>(arg);
   if (error) [[unlikely]] {
     // libev takes it for a mistake of the program, but where select() is asked for, which would tell it first.

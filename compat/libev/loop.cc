@@ -44,7 +44,7 @@ torque_ctx *open_context(struct ev_loop *loop) {
   using Memory = torque_compat::AlignedMemory<take, give>;
   const bool own = has_allocator();
   torque_ctx *ctx = nullptr;
-  (void)torque_compat::open_context(own ? Memory::take : nullptr, own ? Memory::give : nullptr, wish_told,
+  (void)torque_compat::open_context(own ? Memory::take : nullptr, own ? Memory::give : nullptr, on_watch,
                                     take_notes_if_any, loop, &ctx);
   return ctx;
 }

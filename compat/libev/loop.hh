@@ -182,7 +182,7 @@ inline void invoke_pending(struct ev_loop *loop) {
 
 // ---- io.cc ----
 void reify(struct ev_loop *loop);
-void wish_told(int32_t fd, uint32_t events, int32_t error, void *loop);
+void on_watch(int32_t fd, uint32_t events, int32_t error, void *loop);
 
 // ---- clock.cc ----
 ev_tstamp monotonic();

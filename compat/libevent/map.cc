@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Descriptors: what all events of one want together is a wish to the context. A number's first event goes to the kernel at
+// Descriptors: what all events of one want together is one interest of the context's. A number's first event goes to the kernel at
 // once, so that event_add() can answer what is wrong with it, also where an earlier one was deleted: the number may have
 // been closed since. What changes beside that event waits for the next wait.
 #include <cerrno>
@@ -49,12 +49,12 @@ void count(Descriptor &d, short what, int by) {
 
 bool make_room(event_base *b, int fd) { return fd < b->fds_room || make_more_room(b, fd); }
 
-[[gnu::always_inline]] inline int wish(event_base *b, int fd, short before, short now, bool edge) {
+[[gnu::always_inline]] inline int set_interest(event_base *b, int fd, short before, short now, bool edge) {
   uint32_t flags = edge && b->method->features & EV_FEATURE_ET ? uint32_t{TORQUE_WATCH_EDGE} : 0u;
   // A number that nobody watched may have been closed meanwhile.
   if (!before) flags |= TORQUE_WATCH_NEW;
   if (!before && b->method->features & EV_FEATURE_O1) flags |= TORQUE_WATCH_NOW;
-  // Mostly there is room for what is to be written, and when it has been written the wish is gone.
+  // Mostly there is room for what is to be written, and when it has been written the interest is gone.
   if (before && now & ~before & EV_WRITE && !edge) flags |= TORQUE_WATCH_PEEK;
   const torque_err err = torque_watch(b->ctx, fd, to_torque(now), flags);
   if (!err) return 0;
@@ -81,7 +81,7 @@ int add_io(event_base *b, event *e) {
     return -1;
   }
   const auto now = static_cast<short>(before | (e->ev_events & kIo));
-  if (now != before && wish(b, fd, before, now, e->ev_events & EV_ET)) return -1;
+  if (now != before && set_interest(b, fd, before, now, e->ev_events & EV_ET)) return -1;
   count(d, e->ev_events, 1);
   d.events.push(e);
   return now != before;
@@ -97,14 +97,14 @@ int del_io(event_base *b, event *e) {
   EventList::remove(e);
   const short now = d.events.first ? wanted(d) : short{0};
   if (now == before) return 0;
-  return wish(b, fd, before, now, e->ev_events & EV_ET) ? -1 : 1;
+  return set_interest(b, fd, before, now, e->ev_events & EV_ET) ? -1 : 1;
 }
 
 int bring_again(event_base *b) {
   int r = 0;
   for (int fd = 0; fd < b->fds_room; ++fd) {
     const Descriptor &d = b->fds[fd];
-    if (d.events.first && wanted(d) && wish(b, fd, 0, wanted(d), d.events.first->ev_events & EV_ET)) r = -1;
+    if (d.events.first && wanted(d) && set_interest(b, fd, 0, wanted(d), d.events.first->ev_events & EV_ET)) r = -1;
   }
   return r;
 }

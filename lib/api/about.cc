@@ -9,13 +9,13 @@ extern "C" {
 
 int32_t torque_source_alive(torque_source source) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   return look(source, &v);
 }
 
 torque_err torque_source_arg(torque_source source, void **ret_arg) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!ret_arg) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   void *arg = v.slot->arg.look();
@@ -26,7 +26,7 @@ torque_err torque_source_arg(torque_source source, void **ret_arg) {
 
 torque_err torque_source_domain(torque_source source, uint32_t *ret_domain) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!ret_domain) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   *ret_domain = v.domain->index;
@@ -35,7 +35,7 @@ torque_err torque_source_domain(torque_source source, uint32_t *ret_domain) {
 
 torque_err torque_source_kind(torque_source source, int32_t *ret_kind) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!ret_kind) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   *ret_kind = ops_of(v.kind).public_kind;
@@ -44,7 +44,7 @@ torque_err torque_source_kind(torque_source source, int32_t *ret_kind) {
 
 torque_err torque_source_fd(torque_source source, int32_t *ret_fd) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!ret_fd) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
@@ -54,7 +54,7 @@ torque_err torque_source_fd(torque_source source, int32_t *ret_fd) {
 
 torque_err torque_source_set_arg(torque_source source, void *arg) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   const KindOps &kind = ops_of(v.kind);
   if (kind.public_kind == TORQUE_KIND_INTERNAL || (kind.traits & trait::kPartOfAnother)) return TORQUE_ERR_KIND;

@@ -49,7 +49,7 @@ extern "C" {
 
 static void try_in_turn(torque_source source, torque_err over, void *arg) {
   auto *a = static_cast<Attempt *>(arg);
-  Seen v;
+  Snapshot v;
   int error = ECANCELED;
   if (!over && look(source, &v)) {
     Stream &s = stream_of(*v.slot);
@@ -66,7 +66,7 @@ static void try_in_turn(torque_source source, torque_err over, void *arg) {
 
 static void attempt_due(torque_source timer, uint64_t, void *arg) {
   auto *a = static_cast<Attempt *>(arg);
-  Seen v;
+  Snapshot v;
   if (!hold(a->source, &v)) {
     (void)torque_source_remove(timer);
     return;

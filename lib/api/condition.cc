@@ -11,7 +11,7 @@ namespace {
 // Runs f on a condition that cannot go meanwhile.
 template <class F>
 torque_err with(torque_source condition, F f) noexcept {
-  Seen v;
+  Snapshot v;
   if (!look(condition, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::condition) return TORQUE_ERR_KIND;
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
@@ -34,7 +34,7 @@ torque_err torque_condition_new(struct torque_ctx *ctx, uint32_t flags, torque_s
 
 torque_err torque_condition_signal(torque_source condition) {
   const Visit visit;
-  return with(condition, [](const Seen &v) {
+  return with(condition, [](const Snapshot &v) {
     point_of(*v.slot).signal();
     return torque_err{TORQUE_ERR_NONE};
   });
@@ -42,7 +42,7 @@ torque_err torque_condition_signal(torque_source condition) {
 
 torque_err torque_condition_broadcast(torque_source condition) {
   const Visit visit;
-  return with(condition, [](const Seen &v) {
+  return with(condition, [](const Snapshot &v) {
     point_of(*v.slot).broadcast();
     return torque_err{TORQUE_ERR_NONE};
   });
@@ -57,7 +57,7 @@ torque_err torque_condition_add_new(torque_source condition, torque_condition_fn
                                     torque_source *ret_source) {
   const Visit visit;
   if (!fn || !ret_source) return TORQUE_ERR_INVAL;
-  return with(condition, [&](const Seen &v) { return make_waiter(v, fn, arg, ret_source); });
+  return with(condition, [&](const Snapshot &v) { return make_waiter(v, fn, arg, ret_source); });
 }
 
 torque_err torque_condition_add(torque_source condition, torque_condition_fn *fn, void *arg,

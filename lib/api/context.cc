@@ -85,7 +85,7 @@ void wind_up(torque_ctx &ctx) noexcept {
   // Strands last: their sources release them.
   for (const bool strands : {false, true}) {
     ctx.core.each_source([&](uint64_t handle) {
-      Seen v;
+      Snapshot v;
       if (look(handle, &v) && (v.kind == Kind::strand) == strands) retire(handle, TORQUE_END_STOPPED);
     });
   }

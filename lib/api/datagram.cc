@@ -27,7 +27,7 @@ torque_err duplicate(int fd, Fd *ret) noexcept {
 template <class F>
 torque_err change_setup(torque_source source, F change) noexcept {
   {
-    Seen v;
+    Snapshot v;
     if (!look(source, &v)) return TORQUE_ERR_STALE;
     if (v.kind != Kind::datagram && v.kind != Kind::datagrams) return TORQUE_ERR_KIND;
   }
@@ -125,7 +125,7 @@ torque_err torque_datagram_set_queue(torque_source source, uint64_t limit) {
 torque_err torque_datagram_address(torque_source source, void *addr, uint32_t size, uint32_t *ret_addrlen) {
   const Visit visit;
   if (!ret_addrlen || (size && !addr)) return TORQUE_ERR_INVAL;
-  Seen v;
+  Snapshot v;
   if (const torque_err err = hold_port(source, &v)) return err;
   sockaddr_storage address;
   socklen_t len = sizeof address;

@@ -14,7 +14,7 @@ namespace {
 
 void abort_streams(Context &core) noexcept {
   core.each_source([](uint64_t handle) {
-    Seen v;
+    Snapshot v;
     if (look(handle, &v) && v.kind == Kind::stream) abort_stream(handle);
   });
 }
@@ -22,7 +22,7 @@ void abort_streams(Context &core) noexcept {
 // Each in its own turn, where its program is told if it wants to be.
 void tell_streams(Context &core) noexcept {
   core.each_source([](uint64_t handle) {
-    Seen v;
+    Snapshot v;
     if (!look(handle, &v) || v.kind != Kind::stream || !hold(handle, &v)) return;
     (void)activate(handle, TORQUE_TRIGGER);
     let_go(*v.slot);
@@ -32,7 +32,7 @@ void tell_streams(Context &core) noexcept {
 // One that is about to start finds out by itself.
 void end_listeners(Context &core) noexcept {
   core.each_source([](uint64_t handle) {
-    Seen v;
+    Snapshot v;
     if (!look(handle, &v) || v.kind != Kind::listener || !hold(handle, &v)) return;
     if (word::state(v.word) != word::NEW) {
       pause_listener(listener_of(*v.slot));

@@ -148,9 +148,9 @@ class Registry {
 template <class F>
 void each_strand(torque_ctx &ctx, F f) noexcept {
   ctx.core.each_source([&](uint64_t handle) {
-    Seen v;
+    Snapshot v;
     if (!look(handle, &v) || v.kind != Kind::strand || !hold(handle, &v)) return;
-    if (word::state(v.word) != word::NEW) f(*static_cast<Strand *>(ends(*v.slot).extra));
+    if (word::state(v.word) != word::NEW) f(*static_cast<Strand *>(cold_of(*v.slot).object));
     drop(*v.slot);
   });
 }
@@ -197,7 +197,7 @@ class Setup {
 
   Slot &slot() noexcept { return *seen.slot; }
 
-  Seen seen;
+  Snapshot seen;
   torque_err err = TORQUE_ERR_STALE;
 };
 

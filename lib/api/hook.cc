@@ -39,7 +39,7 @@ torque_err torque_idle_add(struct torque_ctx *ctx, torque_idle_fn *fn, void *arg
 
 torque_err torque_idle_set(torque_source source, int32_t active) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::idle) return TORQUE_ERR_KIND;
   if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;

@@ -16,7 +16,7 @@ torque_err submit(Context &context, Slot &s) noexcept {
 }  // namespace
 
 torque_err start_job(Context &context, Slot &s, uint64_t handle) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // it may be over before this returns
   const bool armed = arm_word(s, generation_of(handle));
   const torque_err err = armed ? submit(context, s) : TORQUE_ERR_STATE;
@@ -26,7 +26,7 @@ torque_err start_job(Context &context, Slot &s, uint64_t handle) noexcept {
 }
 
 torque_err cancel_job(uint64_t handle, bool of_files) noexcept {
-  Seen v;
+  Snapshot v;
   if (!look(handle, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::job) return TORQUE_ERR_KIND;
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;

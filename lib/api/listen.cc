@@ -147,15 +147,15 @@ torque_err torque_listen_count(torque_source listener, uint32_t *ret_count) {
 
 torque_err torque_listen_address(torque_source listener, void *addr, uint32_t size, uint32_t *ret_addrlen) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!ret_addrlen || (size && !addr)) return TORQUE_ERR_INVAL;
   if (!look(listener, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::listener) return TORQUE_ERR_KIND;
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
   if (word::state(v.word) == word::NEW) return TORQUE_ERR_STATE;
   if (!hold(listener, &v)) return TORQUE_ERR_STALE;
-  const auto *l = static_cast<const Listener *>(ends(*v.slot).extra);
-  Seen part;
+  const auto *l = static_cast<const Listener *>(cold_of(*v.slot).object);
+  Snapshot part;
   sockaddr_storage address;
   socklen_t len = sizeof address;
   torque_err err = hold_acceptor(*l, &part);

@@ -44,13 +44,13 @@ torque_err torque_offload_source(torque_source source, torque_offload_fn *work, 
                                  torque_source *ret_job) {
   const Visit visit;
   if (!work || !done) return TORQUE_ERR_INVAL;
-  Seen v;
+  Snapshot v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (const torque_err err = v.domain->context.usable()) return err;
   if (!hold(source, &v)) return TORQUE_ERR_STALE;  // it keeps its strand
   torque_source job, unwanted = 0;
   torque_err err = make(v.domain->context, static_cast<int32_t>(v.domain->index), work, done, arg, &job);
-  if (!err) err = torque_source_set_strand(job, static_cast<torque_strand *>(ends(*v.slot).strand.get()));
+  if (!err) err = torque_source_set_strand(job, static_cast<torque_strand *>(cold_of(*v.slot).strand.get()));
   let_go(*v.slot);
   return err ? err : start_or_undo(job, ret_job ? ret_job : &unwanted);
 }

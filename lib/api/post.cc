@@ -37,12 +37,12 @@ torque_err torque_post_domain(struct torque_ctx *ctx, uint32_t domain, torque_po
 
 torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *arg) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!fn) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (const torque_err err = v.domain->context.usable()) return err;
   if (!hold(source, &v)) return TORQUE_ERR_STALE;  // it keeps its strand
-  Strand *strand = ends(*v.slot).strand.get();
+  Strand *strand = cold_of(*v.slot).strand.get();
   const torque_err err = strand ? torque_strand_post(static_cast<torque_strand *>(strand), fn, arg)
                                 : post_to(*v.domain, fn, arg);
   let_go(*v.slot);
@@ -51,7 +51,7 @@ torque_err torque_post_source(torque_source source, torque_post_fn *fn, void *ar
 
 torque_err torque_source_run(torque_source source, torque_run_fn *fn, void *arg) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!fn) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   const auto call = ops_of(v.kind).call;

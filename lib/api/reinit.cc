@@ -12,7 +12,7 @@ namespace {
 
 void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
   ctx.core.each_source([&](uint64_t handle) {
-    Seen v;
+    Snapshot v;
     if (*err || !look(handle, &v)) return;
     const auto reattach = ops_of(v.kind).reattach;
     if (reattach && word::state(v.word) != word::NEW) *err = reattach(*v.slot, handle);
@@ -22,7 +22,7 @@ void reattach_sources(torque_ctx &ctx, torque_err *err) noexcept {
 // ---- What threads of the parent had counted, or were about to, is counted anew ----
 
 uint32_t is_begun_job(Slot &s) noexcept {
-  return s.kind.get() == Kind::job && ends(s).extra && job_of(s).where != Job::Where::nowhere;
+  return s.kind.get() == Kind::job && cold_of(s).object && job_of(s).where != Job::Where::nowhere;
 }
 
 // As Context::any_stream() has it: a connection that is being taken may become a stream.
@@ -58,8 +58,8 @@ bool takes_one_here(const Guests &g) noexcept {
 // Where the slot counts, or its listener's streams do; null: nowhere, or that is left as it is.
 Guests *guests_of(Slot &s, bool guest) noexcept {
   Guests *g = nullptr;
-  if (guest && s.kind.get() == Kind::stream && (s.traits.get() & kGuest)) g = ends(s).guests;
-  if (!guest && s.kind.get() == Kind::listener && ends(s).extra) g = listener_of(s).guests;
+  if (guest && s.kind.get() == Kind::stream && (s.traits.get() & kGuest)) g = cold_of(s).guests;
+  if (!guest && s.kind.get() == Kind::listener && cold_of(s).object) g = listener_of(s).guests;
   return g && !takes_one_here(*g) ? g : nullptr;
 }
 

@@ -43,7 +43,7 @@ torque_err make_fd_source(torque_ctx *ctx, Kind kind, int fd, uint32_t events, u
 }  // namespace
 
 // Requires: this thread sets the source up.
-static torque_err start_new(Context &context, const Seen &v, uint64_t source) noexcept {
+static torque_err start_new(Context &context, const Snapshot &v, uint64_t source) noexcept {
   const auto start = ops_of(v.kind).start;
   if (start) return start(context, *v.slot, source);
   return arm_word(*v.slot, generation_of(source)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
@@ -51,7 +51,7 @@ static torque_err start_new(Context &context, const Seen &v, uint64_t source) no
 
 torque_err torque::start_source(uint64_t source) noexcept {
   {
-    Seen v;
+    Snapshot v;
     if (!look(source, &v)) return TORQUE_ERR_STALE;
     if (word::state(v.word) != word::NEW) return TORQUE_ERR_STATE;
     Context &context = v.domain->context;
@@ -69,8 +69,8 @@ torque_err put_strand(Slot &s, Kind kind, const Context &context, torque_strand 
   if ((ops_of(kind).traits & trait::kNoStrand) || (traits & kConcurrent)) return TORQUE_ERR_KIND;
   if (strand && strand->context() != &context) return TORQUE_ERR_INVAL;
   if (strand) strand->ref();
-  if (Strand *before = ends(s).strand.get()) before->unref();
-  ends(s).strand.set(strand);
+  if (Strand *before = cold_of(s).strand.get()) before->unref();
+  cold_of(s).strand.set(strand);
   s.traits.set(static_cast<uint16_t>(strand ? traits | kStranded : traits & ~kStranded));
   return TORQUE_ERR_NONE;
 }
@@ -82,7 +82,7 @@ torque_err put_place(Slot &s, Context &context, int32_t place) noexcept {
   return TORQUE_ERR_NONE;
 }
 
-torque_err put_attr(const Seen &v, const torque_attr &attr) noexcept {
+torque_err put_attr(const Snapshot &v, const torque_attr &attr) noexcept {
   Context &context = v.domain->context;
   if (attr.strand) {
     if (const torque_err err = put_strand(*v.slot, v.kind, context, attr.strand)) return err;
@@ -90,11 +90,11 @@ torque_err put_attr(const Seen &v, const torque_attr &attr) noexcept {
   if (attr.placed) {
     if (const torque_err err = put_place(*v.slot, context, attr.place)) return err;
   }
-  if (attr.final) ends(*v.slot).final = attr.final;
+  if (attr.final) cold_of(*v.slot).final = attr.final;
   return TORQUE_ERR_NONE;
 }
 
-torque_err start_timer_with(const Seen &v, uint64_t handle, const TimerStart *timer) noexcept {
+torque_err start_timer_with(const Snapshot &v, uint64_t handle, const TimerStart *timer) noexcept {
   if (!timer) return TORQUE_ERR_NONE;  // torque_timer_set() starts it
   end_setup(*v.slot, generation_of(handle));  // which that would wait for
   return set_timer(handle, timer->when, timer->period, timer->flags);
@@ -106,7 +106,7 @@ torque_err start_timer_with(const Seen &v, uint64_t handle, const TimerStart *ti
 torque_err torque::start_with(torque_source source, const torque_attr &attr, const TimerStart *timer) noexcept {
   torque_err err;
   {
-    Seen v;
+    Snapshot v;
     if (!look(source, &v)) return TORQUE_ERR_STALE;
     if (word::state(v.word) != word::NEW) return TORQUE_ERR_STATE;
     err = v.domain->context.usable();
@@ -115,13 +115,13 @@ torque_err torque::start_with(torque_source source, const torque_attr &attr, con
   Setup setup(source);
   if (setup.err) return setup.err;
   Slot &s = setup.slot();
-  const Seen &v = setup.seen;
+  const Snapshot &v = setup.seen;
   if (v.kind == Kind::stream && s.fd.get() < 0) return TORQUE_ERR_STATE;  // others start it
   if (!err) err = put_attr(v, attr);
   if (!err) err = v.kind == Kind::timer ? start_timer_with(v, source, timer) : start_new(v.domain->context, v, source);
   if (err) {
     retire(source, TORQUE_END_REMOVED);
-    ends(s).final = nullptr;
+    cold_of(s).final = nullptr;
   }
   return err;
 }
@@ -189,7 +189,7 @@ torque_err torque_source_set_finalizer(torque_source source, torque_final_fn *fn
   Setup setup(source);
   if (setup.err) return setup.err;
   if (setup.slot().traits.get() & kGuest) return TORQUE_ERR_STATE;
-  ends(setup.slot()).final = fn;
+  cold_of(setup.slot()).final = fn;
   return TORQUE_ERR_NONE;
 }
 
@@ -209,7 +209,7 @@ torque_err torque_source_set_placement(torque_source source, int32_t place) {
 
 torque_err torque_fd_modify(torque_source source, uint32_t events) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (events & ~kEvents) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::fd) return TORQUE_ERR_KIND;
@@ -219,7 +219,7 @@ torque_err torque_fd_modify(torque_source source, uint32_t events) {
 
 torque_err torque_trigger(torque_source source, uint32_t events) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (events & ~(kEvents | TORQUE_TRIGGER)) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::fd && v.kind != Kind::event) return TORQUE_ERR_KIND;
@@ -236,7 +236,7 @@ torque_err torque_postpone(torque_source source) {
 
 torque_err torque_source_remove(torque_source source) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;
   if (retire(source, TORQUE_END_REMOVED, ops_of(v.kind).traits & trait::kCannotBeCutOff)) return TORQUE_ERR_NONE;
@@ -255,7 +255,7 @@ torque_err torque_source_remove_wait(torque_source source) {
 
 torque_err torque_close(torque_source source) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::fd) return TORQUE_ERR_KIND;
   if (v.domain->context.foreign()) return TORQUE_ERR_FORKED;

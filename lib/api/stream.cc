@@ -61,7 +61,7 @@ class Target {
 
  private:
   std::optional<Visit> visit_;  // over last. The own callback needs none, and may call the program
-  Seen seen_;
+  Snapshot seen_;
   bool held_ = false;
 };
 
@@ -141,8 +141,8 @@ torque_err ask(torque_source stream, uint32_t what, uint32_t undoes) noexcept {
 }
 
 // What a listener that makes streams has to know.
-struct Door {
-  Door(torque_ctx *c, Slot &l, StreamType *t) noexcept : ctx(c), listener(l), type(t) {}
+struct StreamListener {
+  StreamListener(torque_ctx *c, Slot &l, StreamType *t) noexcept : ctx(c), listener(l), type(t) {}
 
   torque_ctx *const ctx;
   Slot &listener;  // its arg is that of the streams; changes with the type under the lock, and by torque_source_set_arg()
@@ -152,8 +152,8 @@ struct Door {
 
 extern "C" {
 
-static void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, void *arg) {
-  auto &d = *static_cast<Door *>(arg);
+static void accept_stream(torque_source, int32_t fd, const void *addr, uint32_t, void *arg) {
+  auto &d = *static_cast<StreamListener *>(arg);
   const auto family = static_cast<const sockaddr *>(addr)->sa_family;
   const bool tcp = family == AF_INET || family == AF_INET6;
   Guests *const guests = listener_of(d.listener).guests;
@@ -172,7 +172,7 @@ static void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, v
     ::close(fd);
     return leave(d.ctx->core, *guests);
   }
-  ends(*slot).guests = guests;
+  cold_of(*slot).guests = guests;
   slot->traits.set(slot->traits.get() | kGuest);
   const uint64_t handle = handle_of(*slot);
   if (!start_source(handle)) return;
@@ -182,39 +182,39 @@ static void door_accept(torque_source, int32_t fd, const void *addr, uint32_t, v
 
 }  // extern "C"
 
-void revive_door(void *own) noexcept { (void)static_cast<Door *>(own)->lock.reset(); }
+void revive_stream_listener(void *own) noexcept { (void)static_cast<StreamListener *>(own)->lock.reset(); }
 
 // Nobody else has it any more.
-void free_door(Context &context, void *own) noexcept NO_THREAD_SAFETY_ANALYSIS {
-  auto *d = static_cast<Door *>(own);
+void free_stream_listener(Context &context, void *own) noexcept NO_THREAD_SAFETY_ANALYSIS {
+  auto *d = static_cast<StreamListener *>(own);
   unref(d->type);
   context.alloc.destroy(d);
 }
 
 // For a listener in state NEW. False: no memory.
-bool put_door(torque_ctx *ctx, torque_source listener, StreamType &type) noexcept {
+bool give_type(torque_ctx *ctx, torque_source listener, StreamType &type) noexcept {
   Slot &s = *find_slot(index_of(listener));
   Listener &l = listener_of(s);
   l.guests = make_guests(ctx->core, listener);
-  auto *d = l.guests ? ctx->core.alloc.make<Door>(ctx, s, &type) : nullptr;
+  auto *d = l.guests ? ctx->core.alloc.make<StreamListener>(ctx, s, &type) : nullptr;
   if (!d) return false;
   type.freeze();
   type.ref();
   l.own = d;
-  l.free_own = free_door;
-  l.revive_own = revive_door;
+  l.free_own = free_stream_listener;
+  l.revive_own = revive_stream_listener;
   return true;
 }
 
 // A listener in state NEW, as make(&listener) makes it, that makes streams.
 template <class Make>
-torque_err make_door(torque_ctx *ctx, torque_stream_type *type, torque_source *ret, Make make) noexcept {
+torque_err make_stream_listener(torque_ctx *ctx, torque_stream_type *type, torque_source *ret, Make make) noexcept {
   if (!ctx || !type || !ret) return TORQUE_ERR_INVAL;
   if (const torque_err err = check(ctx)) return err;
   if (!fits(*type, ctx->core)) return TORQUE_ERR_INVAL;
   torque_source listener;
   if (const torque_err err = make(&listener)) return err;
-  if (!put_door(ctx, listener, *type)) {
+  if (!give_type(ctx, listener, *type)) {
     retire(listener, TORQUE_END_REMOVED);
     return TORQUE_ERR_RESOURCE;
   }
@@ -364,8 +364,8 @@ torque_err torque_stream_listen_new(struct torque_ctx *ctx, const void *addr, ui
                                     uint32_t policy, struct torque_stream_type *type, void *arg,
                                     torque_source *ret_listener) {
   const Visit visit;
-  return make_door(ctx, type, ret_listener, [=](torque_source *ret) {
-    return torque_listen_new(ctx, addr, addrlen, backlog, policy, door_accept, arg, ret);
+  return make_stream_listener(ctx, type, ret_listener, [=](torque_source *ret) {
+    return torque_listen_new(ctx, addr, addrlen, backlog, policy, accept_stream, arg, ret);
   });
 }
 
@@ -387,8 +387,8 @@ torque_err torque_stream_listen_text_new(struct torque_ctx *ctx, const char *tex
                                          int32_t backlog, uint32_t policy, struct torque_stream_type *type, void *arg,
                                          torque_source *ret_listener) {
   const Visit visit;
-  return make_door(ctx, type, ret_listener, [=](torque_source *ret) {
-    return torque_listen_text_new(ctx, text, default_port, backlog, policy, door_accept, arg, ret);
+  return make_stream_listener(ctx, type, ret_listener, [=](torque_source *ret) {
+    return torque_listen_text_new(ctx, text, default_port, backlog, policy, accept_stream, arg, ret);
   });
 }
 
@@ -403,8 +403,8 @@ torque_err torque_stream_listen_text(struct torque_ctx *ctx, const char *text, u
 torque_err torque_stream_listen_fd_new(struct torque_ctx *ctx, int32_t fd, uint32_t policy,
                                        struct torque_stream_type *type, void *arg, torque_source *ret_listener) {
   const Visit visit;
-  return make_door(ctx, type, ret_listener, [=](torque_source *ret) {
-    return torque_listen_fd_new(ctx, fd, policy, door_accept, arg, ret);
+  return make_stream_listener(ctx, type, ret_listener, [=](torque_source *ret) {
+    return torque_listen_fd_new(ctx, fd, policy, accept_stream, arg, ret);
   });
 }
 
@@ -419,7 +419,7 @@ torque_err torque_stream_listen_set_type(torque_source listener, struct torque_s
   if (!type) return TORQUE_ERR_INVAL;
   return with_listener(listener, [=](Slot &s, Listener &l) {
     if (!l.guests) return TORQUE_ERR_KIND;
-    auto &d = *static_cast<Door *>(l.own);
+    auto &d = *static_cast<StreamListener *>(l.own);
     if (!fits(*type, d.ctx->core)) return TORQUE_ERR_INVAL;
     type->freeze();
     type->ref();

@@ -45,7 +45,7 @@ torque_err torque_timer_set(torque_source source, uint64_t when_ns, uint64_t per
 
 torque_err torque_timer_set_slack(torque_source source, uint64_t slack_ns) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;
   return timers_of(*v.slot).set_slack(*v.slot, generation_of(source), slack_ns) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
@@ -58,7 +58,7 @@ torque_err torque_timer_cancel(torque_source source) {
 
 torque_err torque_timer_remaining(torque_source source, uint64_t *ret_ns) {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!ret_ns) return TORQUE_ERR_INVAL;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::timer) return TORQUE_ERR_KIND;

@@ -46,7 +46,7 @@ torque_err torque_watch_set_woken(struct torque_ctx *ctx, torque_wait_fn *woken,
 }
 
 torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uint32_t flags) {
-  // Not in usable(): a forked child makes its wishes before it brings the context to life, or after.
+  // Not in usable(): a forked child may set its interest before it calls torque_reinit(), or after.
   if (!ctx || fd < 0 || fd >= Descriptors::kEnd || (events & ~kEvents) || (flags & ~kFlags)) return TORQUE_ERR_INVAL;
   const Visit visit;
   if (!lives(ctx)) [[unlikely]]
@@ -55,9 +55,9 @@ torque_err torque_watch(struct torque_ctx *ctx, int32_t fd, uint32_t events, uin
   if (!w.in_use()) return TORQUE_ERR_STATE;
   // (In a child the kernel's object is the parent's as well until the context is made to work there.)
   if (!(flags & TORQUE_WATCH_NOW) || ctx->core.foreign()) [[likely]]
-    return w.wish(fd, events, flags);
-  // Whoever may wish holds what the worker counts under, too.
-  return w.wish_now(fd, events, flags, ctx->core.domain(0).queue(), ctx->team.worker(0).counters);
+    return w.set_interest(fd, events, flags);
+  // Whoever may set an interest holds what the worker counts under, too.
+  return w.set_interest_now(fd, events, flags, ctx->core.domain(0).queue(), ctx->team.worker(0).counters);
 }
 
 }  // extern "C"

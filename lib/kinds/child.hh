@@ -15,10 +15,10 @@ struct ChildOf {
   uint32_t flags;
 };
 inline void set_child(Slot &s, ChildOf c) noexcept {
-  ends(s).process = uint64_t{c.flags} << 32 | static_cast<uint32_t>(c.pid);
+  cold_of(s).process = uint64_t{c.flags} << 32 | static_cast<uint32_t>(c.pid);
 }
 inline ChildOf child_of(Slot &s) noexcept {
-  return {static_cast<int32_t>(ends(s).process), static_cast<uint32_t>(ends(s).process >> 32)};
+  return {static_cast<int32_t>(cold_of(s).process), static_cast<uint32_t>(cold_of(s).process >> 32)};
 }
 
 // A descriptor of that process. foreign: it need not be a child of this one.

@@ -197,7 +197,7 @@ torque_err make_condition(Context &context, bool counting, uint64_t *ret) noexce
     retire(handle, TORQUE_END_REMOVED);
     return TORQUE_ERR_RESOURCE;
   }
-  ends(*s).extra = p;
+  cold_of(*s).object = p;
   {
     Lock lock(points_lock);
     points.push(*p);
@@ -207,13 +207,13 @@ torque_err make_condition(Context &context, bool counting, uint64_t *ret) noexce
   return TORQUE_ERR_NONE;
 }
 
-void end_condition(const Seen &v, uint64_t) noexcept {
+void end_condition(const Snapshot &v, uint64_t) noexcept {
   const uint32_t reason = word::reason(v.slot->word.load(std::memory_order_acquire));
-  if (auto *p = static_cast<WaitPoint *>(ends(*v.slot).extra)) p->end(reason);
+  if (auto *p = static_cast<WaitPoint *>(cold_of(*v.slot).object)) p->end(reason);
 }
 
 void free_condition(Context &context, Slot &s, uint32_t) noexcept {
-  auto *p = static_cast<WaitPoint *>(ends(s).extra);
+  auto *p = static_cast<WaitPoint *>(cold_of(s).object);
   if (!p) return;
   {
     Lock lock(points_lock);
@@ -223,11 +223,11 @@ void free_condition(Context &context, Slot &s, uint32_t) noexcept {
 }
 
 bool has_waiters(Slot &s) noexcept {
-  auto *p = static_cast<WaitPoint *>(ends(s).extra);
+  auto *p = static_cast<WaitPoint *>(cold_of(s).object);
   return p && p->has_children();
 }
 
-torque_err make_waiter(const Seen &v, torque_condition_fn *fn, void *arg, uint64_t *ret) noexcept {
+torque_err make_waiter(const Snapshot &v, torque_condition_fn *fn, void *arg, uint64_t *ret) noexcept {
   Context &context = v.domain->context;
   Slot *s;
   if (const torque_err err = create(context, Kind::waiter, TORQUE_PLACE_DEFAULT, &s)) return err;
@@ -240,14 +240,14 @@ torque_err make_waiter(const Seen &v, torque_condition_fn *fn, void *arg, uint64
   point_of(*v.slot).adopt();
   s->fn = reinterpret_cast<Callback>(fn);
   s->arg.set(arg);
-  ends(*s).extra = w;
+  cold_of(*s).object = w;
   *ret = handle;
   return TORQUE_ERR_NONE;
 }
 
 torque_err start_waiter(Context &, Slot &s, uint64_t handle) noexcept {
-  auto &w = *static_cast<SourceWaiter *>(ends(s).extra);
-  Seen v;
+  auto &w = *static_cast<SourceWaiter *>(cold_of(s).object);
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
   torque_err err = arm_word(s, generation_of(handle)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
   const bool armed = !err;
@@ -259,13 +259,13 @@ torque_err start_waiter(Context &, Slot &s, uint64_t handle) noexcept {
   return err;
 }
 
-void end_waiter(const Seen &v, uint64_t) noexcept {
-  auto *w = static_cast<SourceWaiter *>(ends(*v.slot).extra);
+void end_waiter(const Snapshot &v, uint64_t) noexcept {
+  auto *w = static_cast<SourceWaiter *>(cold_of(*v.slot).object);
   if (w) w->point->withdraw(*w);
 }
 
 void free_waiter(Context &context, Slot &s, uint32_t) noexcept {
-  auto *w = static_cast<SourceWaiter *>(ends(s).extra);
+  auto *w = static_cast<SourceWaiter *>(cold_of(s).object);
   if (!w) return;
   WaitPoint &point = *w->point;
   context.alloc.destroy(w);
@@ -273,18 +273,18 @@ void free_waiter(Context &context, Slot &s, uint32_t) noexcept {
 }
 
 void leave_waiter(Slot &s, uint64_t) noexcept {
-  auto *w = static_cast<SourceWaiter *>(ends(s).extra);
+  auto *w = static_cast<SourceWaiter *>(cold_of(s).object);
   if (!w) return;
   w->point->wait_again(*w);
 }
 
 uint64_t condition_of(Slot &s) noexcept {
-  const auto *w = static_cast<SourceWaiter *>(ends(s).extra);
+  const auto *w = static_cast<SourceWaiter *>(cold_of(s).object);
   return w ? w->point->parent : 0;
 }
 
 bool run_waiter(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
-  auto &w = *static_cast<SourceWaiter *>(ends(s).extra);
+  auto &w = *static_cast<SourceWaiter *>(cold_of(s).object);
   const uint64_t signals = w.point->take_signals(w);
   if (signals) reinterpret_cast<torque_condition_fn *>(s.fn)(handle, signals, s.arg.look());
   if (t.postpone) w.point->put_back(w, signals);
@@ -293,7 +293,7 @@ bool run_waiter(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
 }
 
 torque_err wait_for_condition(uint64_t handle, pthread_mutex_t *mutex, uint64_t timeout_ns) noexcept {
-  Seen v;
+  Snapshot v;
   if (!look(handle, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::condition) return TORQUE_ERR_KIND;
   Context &context = v.domain->context;

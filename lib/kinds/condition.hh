@@ -100,8 +100,8 @@ class WaitPoint {
 // A condition in its own source, ready. Errors: as create().
 torque_err make_condition(Context &context, bool counting, uint64_t *ret) noexcept;
 // A new source that waits for the condition behind v, which the caller holds.
-torque_err make_waiter(const Seen &v, torque_condition_fn *fn, void *arg, uint64_t *ret) noexcept;
-inline WaitPoint &point_of(Slot &s) noexcept { return *static_cast<WaitPoint *>(ends(s).extra); }
+torque_err make_waiter(const Snapshot &v, torque_condition_fn *fn, void *arg, uint64_t *ret) noexcept;
+inline WaitPoint &point_of(Slot &s) noexcept { return *static_cast<WaitPoint *>(cold_of(s).object); }
 torque_err wait_for_condition(uint64_t handle, pthread_mutex_t *mutex, uint64_t timeout_ns) noexcept;
 
 // The context stops: threads that wait are told so.
@@ -112,12 +112,12 @@ void lock_conditions_for_fork() noexcept;
 void unlock_conditions_after_fork(bool child) noexcept;
 
 bool has_waiters(Slot &) noexcept;
-void end_condition(const Seen &, uint64_t) noexcept;  // and those who wait for it
+void end_condition(const Snapshot &, uint64_t) noexcept;  // and those who wait for it
 void free_condition(Context &, Slot &, uint32_t reason) noexcept;
 
 bool run_waiter(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 torque_err start_waiter(Context &, Slot &, uint64_t) noexcept;
-void end_waiter(const Seen &, uint64_t) noexcept;
+void end_waiter(const Snapshot &, uint64_t) noexcept;
 void free_waiter(Context &, Slot &, uint32_t reason) noexcept;
 void leave_waiter(Slot &, uint64_t) noexcept;
 uint64_t condition_of(Slot &) noexcept;

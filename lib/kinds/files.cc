@@ -56,7 +56,7 @@ torque_err Files::start_source() noexcept {
   Slot *s;
   if (const torque_err err = create(domain_.context, Kind::ring, static_cast<int32_t>(domain_.index), &s)) return err;
   const uint64_t handle = handle_of(*s);
-  ends(*s).extra = this;
+  cold_of(*s).object = this;
   s->fd.set(ring_.fd());
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
   if (const torque_err err = start_fd(domain_.context, *s, handle)) {
@@ -189,6 +189,6 @@ torque_err FileRings::open() noexcept {
   return TORQUE_ERR_NONE;
 }
 
-bool run_ring(Turn &, Slot &s, uint64_t, uint32_t) noexcept { return static_cast<Files *>(ends(s).extra)->serve(); }
+bool run_ring(Turn &, Slot &s, uint64_t, uint32_t) noexcept { return static_cast<Files *>(cold_of(s).object)->serve(); }
 
 }  // namespace torque

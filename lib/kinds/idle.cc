@@ -4,7 +4,7 @@
 namespace torque {
 
 namespace {
-IdleSource &idle_of(Slot &s) noexcept { return *static_cast<IdleSource *>(ends(s).extra); }
+IdleSource &idle_of(Slot &s) noexcept { return *static_cast<IdleSource *>(cold_of(s).object); }
 }  // namespace
 
 torque_err make_idle(Context &context, torque_idle_fn *fn, void *arg, uint64_t *ret) noexcept {
@@ -19,18 +19,18 @@ torque_err make_idle(Context &context, torque_idle_fn *fn, void *arg, uint64_t *
   i->handle = handle;
   s->fn = reinterpret_cast<Callback>(fn);
   s->arg.set(arg);
-  ends(*s).extra = i;
+  cold_of(*s).object = i;
   *ret = handle;
   return TORQUE_ERR_NONE;
 }
 
 torque_err set_idle(uint64_t handle, bool active) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
   Domain &d = *v.domain;
   d.idle.set(idle_of(*v.slot), active);
   // Ended meanwhile: it may have been taken off before.
-  Seen now;
+  Snapshot now;
   if (!look(handle, &now)) d.idle.forget(idle_of(*v.slot));
   else if (active) d.poke();
   let_go(*v.slot);
@@ -44,14 +44,14 @@ torque_err start_idle(Context &, Slot &s, uint64_t handle) noexcept {
 }
 
 void revive_idle(Slot &s) noexcept {
-  if (ends(s).extra) s.domain.get()->idle.revive(idle_of(s));
+  if (cold_of(s).object) s.domain.get()->idle.revive(idle_of(s));
 }
 
-void end_idle(const Seen &v, uint64_t) noexcept {
-  if (ends(*v.slot).extra) v.domain->idle.forget(idle_of(*v.slot));
+void end_idle(const Snapshot &v, uint64_t) noexcept {
+  if (cold_of(*v.slot).object) v.domain->idle.forget(idle_of(*v.slot));
 }
 
-void free_idle(Context &context, Slot &s, uint32_t) noexcept { context.alloc.destroy(static_cast<IdleSource *>(ends(s).extra)); }
+void free_idle(Context &context, Slot &s, uint32_t) noexcept { context.alloc.destroy(static_cast<IdleSource *>(cold_of(s).object)); }
 
 bool run_idle(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
   const auto fn = reinterpret_cast<torque_idle_fn *>(s.fn);
@@ -74,7 +74,7 @@ uint32_t run_idle_sources(Turn &t) noexcept {
       continue;
     }
     // Another thread is about to give it up; or it has ended.
-    Seen v;
+    Snapshot v;
     if (!hold(handle, &v)) continue;
     list.put_back(idle_of(*v.slot), true);
     drop(*v.slot);

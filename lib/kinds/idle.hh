@@ -15,7 +15,7 @@ uint32_t run_idle_sources(Turn &t) noexcept;
 bool run_idle(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 torque_err start_idle(Context &, Slot &, uint64_t) noexcept;
 void revive_idle(Slot &) noexcept;
-void end_idle(const Seen &, uint64_t) noexcept;
+void end_idle(const Snapshot &, uint64_t) noexcept;
 void free_idle(Context &, Slot &, uint32_t reason) noexcept;
 
 inline constexpr KindOps kIdleKind = {

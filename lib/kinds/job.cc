@@ -16,7 +16,7 @@ torque_err make_job(Context &context, int32_t place, torque_offload_done_fn *don
   j->done = done;
   s->fn = reinterpret_cast<Callback>(done);
   s->arg.set(arg);
-  ends(*s).extra = j;
+  cold_of(*s).object = j;
   *ret = j;
   return TORQUE_ERR_NONE;
 }
@@ -39,7 +39,7 @@ bool run_job(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
 }
 
 void free_job(Context &context, Slot &s) noexcept {
-  auto *j = static_cast<Job *>(ends(s).extra);
+  auto *j = static_cast<Job *>(cold_of(s).object);
   if (!j) return;
   // Done, but not told when the context stopped; or never begun.
   if (j->where != Job::Where::nowhere && !j->told) {
@@ -47,7 +47,7 @@ void free_job(Context &context, Slot &s) noexcept {
     j->done(j->handle, over ? j->err : kCancelled, over ? j->result : 0, s.arg.look());
   }
   if (j->where != Job::Where::nowhere) s.domain.get()->jobs.fetch_sub(1, std::memory_order_relaxed);
-  ends(s).extra = nullptr;
+  cold_of(s).object = nullptr;
   context.alloc.destroy(j);
 }
 
@@ -64,7 +64,7 @@ void cancel_jobs_of_parent(Context &context) noexcept {
 
 void free_jobs_of_parent(Context &context) noexcept {
   each_job(context, [&](Job &j) {
-    ends(*find_slot(index_of(j.handle))).extra = nullptr;
+    cold_of(*find_slot(index_of(j.handle))).object = nullptr;
     context.alloc.destroy(&j);
   });
 }

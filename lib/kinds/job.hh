@@ -46,7 +46,7 @@ struct Job {
 
 // A new job in state NEW; place as in Context::pick(). Errors: as create().
 torque_err make_job(Context &context, int32_t place, torque_offload_done_fn *done, void *arg, Job **ret) noexcept;
-inline Job &job_of(Slot &s) noexcept { return *static_cast<Job *>(ends(s).extra); }
+inline Job &job_of(Slot &s) noexcept { return *static_cast<Job *>(cold_of(s).object); }
 
 // The work is over: its callback runs soon. The job may be gone when this returns.
 // Requires: the lock of who does the work, so that no fork sees half of it.
@@ -56,8 +56,8 @@ constexpr torque_err kCancelled = TORQUE_ERR_SYSCALL + ECANCELED;
 template <class F>
 void each_job(Context &context, F f) noexcept {
   context.each_source([&](uint64_t handle) {
-    Seen v;
-    if (look(handle, &v) && v.kind == Kind::job && ends(*v.slot).extra) f(job_of(*v.slot));
+    Snapshot v;
+    if (look(handle, &v) && v.kind == Kind::job && cold_of(*v.slot).object) f(job_of(*v.slot));
   });
 }
 

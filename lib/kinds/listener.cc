@@ -39,7 +39,7 @@ torque_err open_socket(const Listener &l, Fd *ret) noexcept {
 torque_err socket_for(Listener &l, uint32_t i, Fd *ret) noexcept {
   if (l.fd >= 0) return sockets::duplicate(l.fd, ret);
   if (i > 0 && l.policy != TORQUE_LISTEN_REUSEPORT) {
-    Seen first;
+    Snapshot first;
     if (const torque_err err = hold_acceptor(l, &first)) return err;
     const torque_err err = sockets::duplicate(first.slot->fd.get(), ret);
     let_go(*first.slot);
@@ -59,7 +59,7 @@ torque_err add_acceptor(Context &context, Listener &l, Slot &parent, uint32_t i)
   if (err) return err;
   s->domain.get()->timers.adopt(*s);
   Shards::adopt(parent);
-  ends(*s).extra = &l;
+  cold_of(*s).object = &l;
   s->fn = reinterpret_cast<Callback>(l.fn);
   s->fd.set(fd.release());
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
@@ -164,7 +164,7 @@ void leave(Context &context, Guests &g) noexcept {
     if (Guests::number(w) == 0) context.alloc.destroy(&g);
     return;
   }
-  Seen v;  // g may have gone
+  Snapshot v;  // g may have gone
   if (!Guests::most(w) || !hold(listener, &v)) return;
   wake_starved(listener_of(*v.slot));
   let_go(*v.slot);
@@ -193,12 +193,12 @@ Listener *make_listener(Context &context, Slot &s) noexcept {
     return nullptr;
   }
   l->rest.store(kRestMin, std::memory_order_relaxed);
-  ends(s).extra = l;
+  cold_of(s).object = l;
   return l;
 }
 
 // Its descriptor cannot be closed until let_go(): a number that was read before may be another file's by now.
-torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept {
+torque_err hold_acceptor(const Listener &l, Snapshot *ret) noexcept {
   return hold(l.acceptors.handle(0), ret) ? TORQUE_ERR_NONE : TORQUE_ERR_STALE;
 }
 
@@ -232,7 +232,7 @@ torque_err start_held(Context &context, Slot &s, uint64_t handle) noexcept {
 }  // namespace
 
 torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // until all have started: it may be removed meanwhile
   const torque_err err = start_held(context, s, handle);
   let_go(s);
@@ -240,13 +240,13 @@ torque_err start_listener(Context &context, Slot &s, uint64_t handle) noexcept {
   return err;
 }
 
-void end_listener(const Seen &v, uint64_t) noexcept {
-  auto *l = static_cast<Listener *>(ends(*v.slot).extra);
+void end_listener(const Snapshot &v, uint64_t) noexcept {
+  auto *l = static_cast<Listener *>(cold_of(*v.slot).object);
   if (l) l->acceptors.end();
 }
 
 void free_listener(Context &context, Slot &s, uint32_t) noexcept {
-  auto *l = static_cast<Listener *>(ends(s).extra);
+  auto *l = static_cast<Listener *>(cold_of(s).object);
   if (!l) return;
   if (l->guests) close_guests(context, *l->guests);
   if (l->free_own) l->free_own(context, l->own);
@@ -269,7 +269,7 @@ void resume_listener(Listener &l) noexcept {
 }
 
 void revive_listener(Slot &s) noexcept {
-  auto *l = static_cast<Listener *>(ends(s).extra);
+  auto *l = static_cast<Listener *>(cold_of(s).object);
   for (uint32_t i = 0; l && i < l->domains; ++i) l->part[i].taking.store(false, std::memory_order_relaxed);
   if (l && l->revive_own) l->revive_own(l->own);
 }
@@ -277,7 +277,7 @@ void revive_listener(Slot &s) noexcept {
 // Of the first part, if that is the only socket. STATE: it has none yet.
 static torque_err descriptor_of_held(Slot &s, int32_t *ret) noexcept {
   const Listener &l = listener_of(s);
-  Seen part;
+  Snapshot part;
   if (hold_acceptor(l, &part)) return has_ended(s) ? TORQUE_ERR_STALE : TORQUE_ERR_STATE;
   const bool several = l.parts > 1 && l.policy == TORQUE_LISTEN_REUSEPORT;
   const int fd = part.slot->fd.get();
@@ -287,8 +287,8 @@ static torque_err descriptor_of_held(Slot &s, int32_t *ret) noexcept {
   return TORQUE_ERR_NONE;
 }
 
-torque_err descriptor_of_listener(const Seen &seen, uint64_t handle, int32_t *ret) noexcept {
-  Seen v;
+torque_err descriptor_of_listener(const Snapshot &seen, uint64_t handle, int32_t *ret) noexcept {
+  Snapshot v;
   if (word::state(seen.word) == word::NEW) return TORQUE_ERR_STATE;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
   const torque_err err = descriptor_of_held(*v.slot, ret);
@@ -296,13 +296,13 @@ torque_err descriptor_of_listener(const Seen &seen, uint64_t handle, int32_t *re
   return err;
 }
 
-void end_acceptor(const Seen &v, uint64_t handle) noexcept {
+void end_acceptor(const Snapshot &v, uint64_t handle) noexcept {
   detach_fd(v, handle);
   timers_of(*v.slot).forget(*v.slot);
 }
 
 uint64_t listener_of_part(Slot &s) noexcept {
-  const auto *l = static_cast<const Listener *>(ends(s).extra);
+  const auto *l = static_cast<const Listener *>(cold_of(s).object);
   return l ? l->parent : 0;
 }
 

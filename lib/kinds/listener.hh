@@ -76,11 +76,11 @@ struct Listener {
   std::atomic<bool> open{false};
 };
 
-inline Listener &listener_of(Slot &s) noexcept { return *static_cast<Listener *>(ends(s).extra); }
+inline Listener &listener_of(Slot &s) noexcept { return *static_cast<Listener *>(cold_of(s).object); }
 // For a new source of that kind; null: no memory.
 Listener *make_listener(Context &context, Slot &s) noexcept;
 // The first of its parts, held until let_go(). Errors: STALE it has none yet, or none any more.
-torque_err hold_acceptor(const Listener &l, Seen *ret) noexcept;
+torque_err hold_acceptor(const Listener &l, Snapshot *ret) noexcept;
 
 // For who holds the listener's source. When pause returns no acceptor takes a connection before resume.
 void pause_listener(Listener &l) noexcept;
@@ -97,7 +97,7 @@ void set_most_guests(Listener &l, uint32_t most) noexcept;
 template <class F>
 torque_err with_listener(torque_source source, F f) noexcept {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!look(source, &v)) return TORQUE_ERR_STALE;
   if (v.kind != Kind::listener) return TORQUE_ERR_KIND;
   if (const torque_err err = v.domain->context.usable()) return err;
@@ -108,13 +108,13 @@ torque_err with_listener(torque_source source, F f) noexcept {
 }
 
 torque_err start_listener(Context &, Slot &, uint64_t) noexcept;
-void end_listener(const Seen &, uint64_t) noexcept;
+void end_listener(const Snapshot &, uint64_t) noexcept;
 void free_listener(Context &, Slot &, uint32_t reason) noexcept;
 void revive_listener(Slot &) noexcept;
-torque_err descriptor_of_listener(const Seen &, uint64_t, int32_t *ret) noexcept;
+torque_err descriptor_of_listener(const Snapshot &, uint64_t, int32_t *ret) noexcept;
 
 bool run_acceptor(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-void end_acceptor(const Seen &, uint64_t) noexcept;
+void end_acceptor(const Snapshot &, uint64_t) noexcept;
 uint64_t listener_of_part(Slot &) noexcept;
 void free_acceptor(Context &, Slot &) noexcept;  // and its hold of the listener
 

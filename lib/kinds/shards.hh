@@ -42,7 +42,7 @@ class Shards {
   // no error.
   torque_err start(Context &context, uint32_t n) noexcept {
     for (uint32_t i = 0; i < n; ++i) {
-      Seen v;
+      Snapshot v;
       const uint64_t part = handle(i);
       if (!look(part, &v)) continue;
       const torque_err err = start_fd(context, *v.slot, part);

@@ -275,7 +275,7 @@ torque_err prepare_signal(Context &context, Slot &s, const int32_t *signos, uint
   Mask mask = 0;
   for (uint32_t i = 0; i < count; ++i) mask |= bit_of(signos[i]);
   auto *w = context.alloc.make<Watch>(context.alloc, mask, handle_of(s), &context);
-  ends(s).extra = w;
+  cold_of(s).object = w;
   return w ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
 }
 
@@ -294,13 +294,13 @@ bool may_watch(int32_t signo) noexcept {
 torque_err start_signal(Context &context, Slot &s, uint64_t handle) noexcept {
   Lock lock(hub.lock);
   if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
-  const torque_err err = enlist(context, *static_cast<Watch *>(ends(s).extra));
+  const torque_err err = enlist(context, *static_cast<Watch *>(cold_of(s).object));
   if (err) disarm_word(s, generation_of(handle));
   return err;
 }
 
-void end_signal(const Seen &v, uint64_t) noexcept {
-  auto *w = static_cast<Watch *>(ends(*v.slot).extra);
+void end_signal(const Snapshot &v, uint64_t) noexcept {
+  auto *w = static_cast<Watch *>(cold_of(*v.slot).object);
   Lock lock(hub.lock);
   if (!w || !w->linked) return;
   unlink(*w);
@@ -309,12 +309,12 @@ void end_signal(const Seen &v, uint64_t) noexcept {
   if (!hub.watches) close_descriptors();
 }
 
-void free_signal(Context &context, Slot &s) noexcept { context.alloc.destroy(static_cast<Watch *>(ends(s).extra)); }
+void free_signal(Context &context, Slot &s) noexcept { context.alloc.destroy(static_cast<Watch *>(cold_of(s).object)); }
 
 void look_for_arrivals(Slot &, uint64_t handle) noexcept { (void)activate(handle, TORQUE_READ); }
 
 bool run_signal(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
-  auto *w = static_cast<Watch *>(ends(s).extra);
+  auto *w = static_cast<Watch *>(cold_of(s).object);
   for (uint32_t i = 0; i < kBatch; ++i) {
     torque_siginfo arrival;
     {
@@ -379,15 +379,15 @@ torque_err reattach_signals(Context &context) noexcept {
   }
   torque_err err = TORQUE_ERR_NONE;
   context.each_source([&](uint64_t handle) {
-    Seen v;
+    Snapshot v;
     if (err || !look(handle, &v) || v.kind != Kind::signal || word::state(v.word) == word::NEW) return;
     Lock lock(hub.lock);
-    err = enlist(context, *static_cast<Watch *>(ends(*v.slot).extra));
+    err = enlist(context, *static_cast<Watch *>(cold_of(*v.slot).object));
   });
   if (!err) return err;
   // As if nothing had been, so that it can be tried again.
   context.each_source([&](uint64_t handle) {
-    Seen v;
+    Snapshot v;
     if (look(handle, &v) && v.kind == Kind::signal) end_signal(v, handle);
   });
   return err;

@@ -21,7 +21,7 @@ void free_attachment_in_child(Context &context) noexcept;
 torque_err reattach_signals(Context &context) noexcept;
 
 torque_err start_signal(Context &, Slot &, uint64_t) noexcept;
-void end_signal(const Seen &, uint64_t) noexcept;  // no new arrivals
+void end_signal(const Snapshot &, uint64_t) noexcept;  // no new arrivals
 void free_signal(Context &, Slot &) noexcept;
 void look_for_arrivals(Slot &, uint64_t) noexcept;
 bool run_signal(Turn &, Slot &, uint64_t, uint32_t) noexcept;

@@ -12,7 +12,7 @@ torque_err cancel_timer(uint64_t handle) noexcept;
 
 bool run_timer(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 torque_err start_timer(Context &, Slot &, uint64_t) noexcept;  // KIND: torque_timer_set() starts it
-void end_timer(const Seen &, uint64_t) noexcept;
+void end_timer(const Snapshot &, uint64_t) noexcept;
 void leave_timer(Slot &, uint64_t) noexcept;
 torque_err reattach_timer(Slot &, uint64_t) noexcept;
 

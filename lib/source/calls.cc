@@ -13,7 +13,7 @@ constexpr uint32_t kBatch = 64;  // before what the source has to tell, and befo
 Calls &calls_of(const Slot &s) noexcept { return chunk_of(s)->pool->owner.calls; }
 
 // Who fires in one place at a time, and there.
-bool has_turn(const Seen &v) noexcept {
+bool has_turn(const Snapshot &v) noexcept {
   return !(v.traits & kConcurrent) && (ops_of(v.kind).traits & trait::kTakesCalls);
 }
 
@@ -64,7 +64,7 @@ bool Calls::take(Slot &s, Call *ret) noexcept {
 }
 
 torque_err call_source(uint64_t handle, torque_run_fn *fn, void *arg) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // so that its end finds what is put here
   torque_err err = v.domain->context.usable();
   if (!err && !has_turn(v)) err = TORQUE_ERR_KIND;

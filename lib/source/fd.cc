@@ -71,7 +71,7 @@ torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept {
   return TORQUE_ERR_NONE;
 }
 
-torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept {
+torque_err modify_fd(const Snapshot &v, uint64_t handle, uint32_t interest) noexcept {
   tsan::gives(v.slot);
   if (word::state(v.word) == word::NEW) {
     v.slot->interest.store(interest, std::memory_order_relaxed);
@@ -92,7 +92,7 @@ torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept
   return err;
 }
 
-void detach_fd(const Seen &v, uint64_t handle) noexcept {
+void detach_fd(const Snapshot &v, uint64_t handle) noexcept {
   if (v.fd < 0) return;
   Descriptors::Entry entry(v.domain->context.descriptors, v.fd);
   if (entry.owner() != handle) return;
@@ -109,7 +109,7 @@ void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept {
   {
     Descriptors::Entry entry(d.context.descriptors, fd);
     if (entry.owner() != handle) return;
-    Seen v;
+    Snapshot v;
     if (!look(handle, &v)) return;
     interest = v.slot->interest.load(std::memory_order_relaxed);
     err = d.queue().rearm(fd, handle, interest, Trigger::oneshot);
@@ -133,7 +133,7 @@ torque_err reattach_fd(Slot &s, uint64_t handle) noexcept {
   return entry.owner() == handle ? register_again(s, handle) : TORQUE_ERR_NONE;
 }
 
-torque_err descriptor_of(const Seen &v, uint64_t, int32_t *ret) noexcept {
+torque_err descriptor_of(const Snapshot &v, uint64_t, int32_t *ret) noexcept {
   if (v.fd < 0) return TORQUE_ERR_STATE;
   *ret = v.fd;
   return TORQUE_ERR_NONE;

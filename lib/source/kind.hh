@@ -9,7 +9,7 @@
 namespace torque {
 
 class Context;
-struct Seen;
+struct Snapshot;
 
 // KindOps::traits
 namespace trait {
@@ -34,7 +34,7 @@ struct alignas(128) KindOps {  // the table is indexed at each event
   // NEW -> ARMED, by whoever sets it up. On failure it is NEW again. Null: the word alone.
   torque_err (*start)(Context &, Slot &, uint64_t handle) noexcept = nullptr;
   // It has ended, and is held still: no new event comes from here on.
-  void (*dismantle)(const Seen &, uint64_t handle) noexcept = nullptr;
+  void (*dismantle)(const Snapshot &, uint64_t handle) noexcept = nullptr;
 
   // Nobody holds it any more. In this order, with the functions that wait for its turn and the finalizer in between:
   void (*free_before_final)(Context &, Slot &) noexcept = nullptr;
@@ -56,7 +56,7 @@ struct alignas(128) KindOps {  // the table is indexed at each event
   torque_err (*reattach)(Slot &, uint64_t handle) noexcept = nullptr;
 
   // torque_source_fd(); null: it has none.
-  torque_err (*descriptor)(const Seen &, uint64_t handle, int32_t *ret) noexcept = nullptr;
+  torque_err (*descriptor)(const Snapshot &, uint64_t handle, int32_t *ret) noexcept = nullptr;
   // torque_source_run(), if it is not call_source().
   torque_err (*call)(uint64_t handle, torque_run_fn *fn, void *arg) noexcept = nullptr;
 };

@@ -41,7 +41,7 @@ void release(Slot &s, uint64_t handle) noexcept {
 
 // Its timer is due, and nobody comes to say so.
 void look_for_expirations(Slot &s, uint64_t handle) noexcept {
-  const bool has_timer = cold(s).generation == generation_of(handle);
+  const bool has_timer = deadline_of(s).generation == generation_of(handle);
   if (has_timer && s.expirations.load(std::memory_order_relaxed)) (void)activate(handle, kTimerEvent);
 }
 

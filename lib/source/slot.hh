@@ -53,7 +53,7 @@ constexpr uint16_t kStranded = 0x100;  // it has a strand
 constexpr uint16_t kElsewhere = 0x200;     // another domain serves it than the one whose slot it has
 constexpr uint16_t kFiltered = 0x20;  // of what comes, the callback is told what its interest says
 constexpr uint16_t kBegun = 0x800;  // a stream that Context::any_stream() counts
-constexpr uint16_t kGuest = 0x400;  // a listener has made it: it has no finalizer but Ends::guests
+constexpr uint16_t kGuest = 0x400;  // a listener has made it: it has no finalizer but SlotCold::guests
 
 constexpr uint32_t kTimerEvent = 0x80;  // pending bit beside the public ones: the timer is due
 constexpr uint32_t kAlwaysTold = TORQUE_ERROR | TORQUE_CLOSED | TORQUE_TRIGGER | kTimerEvent;
@@ -109,7 +109,7 @@ static_assert(sizeof(Slot) == 64);
 
 // What setting and cancelling an ordinary timer touches, and nothing else: among a million, each line counts.
 // Guarded by the timer lock of the domain that owns the chunk.
-struct alignas(32) Cold {
+struct alignas(32) SlotDeadline {
   Deadline due;
   uint32_t generation;  // of the source with a deadline that has the slot; 0: there is none
   // kUnusual...: what the short path cannot do. Relaxed: its holder asks without the lock whether it removes itself.
@@ -118,7 +118,7 @@ struct alignas(32) Cold {
   void become(uint32_t what) noexcept { unusual.store(what, std::memory_order_relaxed); }
   void change(uint32_t off, uint32_t on) noexcept { become((unusual.load(std::memory_order_relaxed) & ~off) | on); }
 };
-static_assert(sizeof(Cold) == 32);
+static_assert(sizeof(SlotDeadline) == 32);
 
 constexpr uint32_t kUnusualNew = 0x1;       // not started
 constexpr uint32_t kUnusualWall = 0x2;
@@ -128,7 +128,7 @@ constexpr uint32_t kUnusualFired = 0x10;    // may have expirations that were no
 constexpr uint32_t kRemovesItself = 0x20;   // TORQUE_TIMER_REMOVE
 constexpr uint32_t kUnusualKind = 0x40;     // not a timer: a source of another kind has a deadline
 
-struct Ends {
+struct SlotCold {
   // Constant from start to finish.
   union {
     torque_final_fn *final;
@@ -136,7 +136,7 @@ struct Ends {
   };
   Steady<Strand *> strand;  // not null: the traits say kStranded
   union {
-    void *extra;       // the kind's own object, where it has one; constant
+    void *object;      // the kind's own object, where it has one; constant
     uint64_t period;   // timers: under the timer lock
     uint64_t process;  // children: see child.hh; constant
     uint64_t number;   // inodes: which of the instances; constant
@@ -147,16 +147,16 @@ struct Ends {
 // that none of them straddles cache lines.)
 constexpr uint32_t kChunkSlots = 512;
 constexpr uint32_t kChunkShift = 9;
-constexpr size_t kColdOffset = kChunkSlots * sizeof(Slot);
-constexpr size_t kEndsOffset = kColdOffset + kChunkSlots * sizeof(Cold);
-constexpr size_t kChunkBytes = kEndsOffset + kChunkSlots * sizeof(Ends);
+constexpr size_t kDeadlineOffset = kChunkSlots * sizeof(Slot);
+constexpr size_t kColdOffset = kDeadlineOffset + kChunkSlots * sizeof(SlotDeadline);
+constexpr size_t kChunkBytes = kColdOffset + kChunkSlots * sizeof(SlotCold);
 static_assert(kChunkBytes == 15 * 4096);  // whole pages, so that a chunk's can be given back alone; 120 bytes a source
 
-inline Cold *colds_of(Slot *first) noexcept {
-  return reinterpret_cast<Cold *>(reinterpret_cast<char *>(first) + kColdOffset);
+inline SlotDeadline *deadlines_of(Slot *first) noexcept {
+  return reinterpret_cast<SlotDeadline *>(reinterpret_cast<char *>(first) + kDeadlineOffset);
 }
-inline Ends *ends_of(Slot *first) noexcept {
-  return reinterpret_cast<Ends *>(reinterpret_cast<char *>(first) + kEndsOffset);
+inline SlotCold *colds_of(Slot *first) noexcept {
+  return reinterpret_cast<SlotCold *>(reinterpret_cast<char *>(first) + kColdOffset);
 }
 
 inline uint64_t handle_of(uint32_t generation, uint32_t index) noexcept {
@@ -165,13 +165,13 @@ inline uint64_t handle_of(uint32_t generation, uint32_t index) noexcept {
 inline uint32_t index_of(uint64_t handle) noexcept { return static_cast<uint32_t>(handle); }
 inline uint32_t generation_of(uint64_t handle) noexcept { return static_cast<uint32_t>(handle >> 32); }
 
-inline Cold &cold(Slot &s) noexcept {
+inline SlotDeadline &deadline_of(Slot &s) noexcept {
+  const uint32_t i = s.index & (kChunkSlots - 1);
+  return deadlines_of(&s - i)[i];
+}
+inline SlotCold &cold_of(Slot &s) noexcept {
   const uint32_t i = s.index & (kChunkSlots - 1);
   return colds_of(&s - i)[i];
-}
-inline Ends &ends(Slot &s) noexcept {
-  const uint32_t i = s.index & (kChunkSlots - 1);
-  return ends_of(&s - i)[i];
 }
 
 }  // namespace torque

@@ -218,9 +218,9 @@ Slot *SlotPool::take() noexcept {
   s.next = s.prev = kNoSlot;
   s.strand_events = 0;
   s.expirations.store(0, std::memory_order_relaxed);
-  ends(s).extra = nullptr;
-  ends(s).final = nullptr;
-  ends(s).strand.set(nullptr);
+  cold_of(s).object = nullptr;
+  cold_of(s).final = nullptr;
+  cold_of(s).strand.set(nullptr);
   const uint32_t g = word::generation(s.word.load(std::memory_order_relaxed));
   s.word.store(word::make(g, word::NEW), std::memory_order_release);
   return &s;

@@ -96,7 +96,7 @@ class SlotPool {
 
   Domain &owner;
 
-  // A slot in state NEW with everything clear but its Cold part, which belongs to the timer lock; null: no memory.
+  // A slot in state NEW with everything clear but its SlotDeadline part, which belongs to the timer lock; null: no memory.
   Slot *take() noexcept;
   // Back. Requires: its word is FREE with a generation that no handle has, and the wheel has forgotten it.
   void give(Slot &s) noexcept;

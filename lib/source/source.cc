@@ -82,7 +82,7 @@ void close_descriptor(const Slot &s, const KindOps &kind, uint32_t why) noexcept
 }
 
 void call_finalizer(Slot &s, uint64_t handle, uint32_t why) noexcept {
-  torque_final_fn *final = s.traits.get() & kGuest ? nullptr : ends(s).final;
+  torque_final_fn *final = s.traits.get() & kGuest ? nullptr : cold_of(s).final;
   if (!final) return;
   Turn *t = current_turn();
   const Watched watched(t ? t->beat : nullptr, handle, reinterpret_cast<Callback>(final));
@@ -100,7 +100,7 @@ void take_apart(Slot &s, uint64_t w) noexcept {
   const Finishing finishing(handle, parent_of(s), context);
   close_descriptor(s, kind, why);
   if (kind.free_before_final) kind.free_before_final(context, s);
-  Strand *strand = ends(s).strand.get();
+  Strand *strand = cold_of(s).strand.get();
   if (kind.end_calls) kind.end_calls(s, handle, why);
   else if (has_calls(s)) end_calls(s, handle, why);
   call_finalizer(s, handle, why);
@@ -272,7 +272,7 @@ void serve_concurrent(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexce
 void serve(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
   if (concurrent(s)) return serve_concurrent(t, s, handle, events);
   if (!(s.traits.get() & kStranded)) return serve_held(t, s, handle, events);
-  Strand *strand = ends(s).strand.get();
+  Strand *strand = cold_of(s).strand.get();
   if (!strand->enter(s, events)) {
     t.counters.add(Counter::strand_waits);
     return;
@@ -359,13 +359,13 @@ namespace {
 
 // As one more holder of what was retired: null when it had ended already.
 Slot *retire_held(uint64_t handle, uint32_t why, bool only_new) noexcept {
-  Seen v;
+  Snapshot v;
   if (!look(handle, &v) || !retire_word(*v.slot, generation_of(handle), why, only_new)) return nullptr;
   TORQUE_PROBE2(retire, handle, why);
   Slot &s = *v.slot;
   v.domain = s.domain.get();  // it may have moved until it started
   if (const auto dismantle = ops_of(s).dismantle) dismantle(v, handle);
-  Strand *strand = ends(s).strand.get();
+  Strand *strand = cold_of(s).strand.get();
   if (strand && strand->withdraw(s)) drop(s);  // the queue's hold: nobody need come for it
   return &s;
 }
@@ -398,10 +398,10 @@ bool runs_for(uint64_t handle) noexcept {
 torque_err retire_unless_waited_for(uint64_t handle, uint32_t why) noexcept {
   const Visit visit;
   if (runs_for(handle) || Finishing::any(handle)) return TORQUE_ERR_DEADLOCK;
-  Seen v;
+  Snapshot v;
   if (!look(handle, &v)) return TORQUE_ERR_STALE;  // ended by another call, which may not be over
   for (Turn *t = current_turn(); t; t = t->outer) {
-    if (t->strand && v.kind != Kind::strand && ends(*v.slot).strand.look() == t->strand) return TORQUE_ERR_DEADLOCK;
+    if (t->strand && v.kind != Kind::strand && cold_of(*v.slot).strand.look() == t->strand) return TORQUE_ERR_DEADLOCK;
   }
   const bool only_new = ops_of(v.kind).traits & trait::kCannotBeCutOff;
   if (retire(handle, why, only_new)) return TORQUE_ERR_NONE;
@@ -421,9 +421,9 @@ torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
 }
 
 void dismantle_again(Slot &s, uint64_t handle) noexcept {
-  const Seen v = {&s, s.domain.get(), s.word.load(std::memory_order_acquire), s.kind.get(), s.traits.get(), s.fd.get()};
+  const Snapshot v = {&s, s.domain.get(), s.word.load(std::memory_order_acquire), s.kind.get(), s.traits.get(), s.fd.get()};
   if (const auto dismantle = ops_of(s).dismantle) dismantle(v, handle);
-  Strand *strand = ends(s).strand.get();
+  Strand *strand = cold_of(s).strand.get();
   if (strand && strand->withdraw(s)) s.word.fetch_sub(kRunningOne, std::memory_order_relaxed);
 }
 
@@ -455,7 +455,7 @@ void let_go(Slot &s) noexcept {
   if (w & WAITER) wake_waiters(index);
 }
 
-bool hold(uint64_t handle, Seen *ret) noexcept {
+bool hold(uint64_t handle, Snapshot *ret) noexcept {
   if (!look(handle, ret)) return false;
   Slot &s = *ret->slot;
   uint64_t w = s.word.load(std::memory_order_acquire);
@@ -479,7 +479,7 @@ void hold_too(Slot &s) noexcept { s.word.fetch_add(kRunningOne, std::memory_orde
 bool has_ended(Slot &s) noexcept { return state(s.word.fetch_add(0, std::memory_order_acq_rel)) == RETIRED; }
 
 torque_err activate(uint64_t handle, uint32_t events) noexcept {
-  Seen v;
+  Snapshot v;
   const uint32_t gen = generation_of(handle);
   if (!look(handle, &v)) return TORQUE_ERR_STALE;
   Slot &s = *v.slot;

@@ -20,7 +20,7 @@ namespace torque {
 
 // What a thread saw of a live source. True at one moment; what it does next must be a compare-and-swap or a look under
 // a lock that the source's end passes through.
-struct Seen {
+struct Snapshot {
   Slot *slot;
   Domain *domain;
   uint64_t word;
@@ -29,7 +29,7 @@ struct Seen {
   int32_t fd;
 };
 inline bool is_live(uint64_t w, uint32_t gen) noexcept { return word::generation(w) == gen && word::live(w); }
-inline bool look(uint64_t handle, Seen *ret) noexcept {
+inline bool look(uint64_t handle, Snapshot *ret) noexcept {
   Slot *s = find_slot(index_of(handle));
   if (!s || generation_of(handle) == 0) return false;
   if (!is_live(s->word.load(std::memory_order_acquire), generation_of(handle))) return false;
@@ -59,7 +59,7 @@ bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after
 // NEW -> ARMED, once nobody sets it up. False: it was not NEW any more.
 bool arm_when_set_up(Slot &s, uint32_t generation) noexcept;
 
-// Ends a source: no new callback starts. The last of those who hold it finishes it: perhaps before this returns.
+// SlotCold a source: no new callback starts. The last of those who hold it finishes it: perhaps before this returns.
 // Returns: false when it had ended already. only_new: or was started.
 bool retire(uint64_t handle, uint32_t reason, bool only_new = false) noexcept;
 // The same, without finishing it here: its finalizer is not for this thread, which may hold the program's locks.
@@ -75,7 +75,7 @@ void let_go(Slot &s) noexcept;
 bool finishing_in(const Context &context) noexcept;
 bool finishing_here(uint64_t handle) noexcept;  // a callback of its end, on this thread
 // One more holder of a source, so that what it owns stays until drop() or let_go(). False: it has ended.
-bool hold(uint64_t handle, Seen *ret) noexcept;
+bool hold(uint64_t handle, Snapshot *ret) noexcept;
 // The same for a source that cannot end meanwhile (a listener's parts).
 void hold_too(Slot &s) noexcept;
 // For a holder: whether it has ended. If not, its end finds all that this thread has written before.
@@ -127,14 +127,14 @@ void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept;
 
 // ---- Descriptors that the domain's queue watches ----
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
-torque_err modify_fd(const Seen &v, uint64_t handle, uint32_t interest) noexcept;
-void detach_fd(const Seen &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
+torque_err modify_fd(const Snapshot &v, uint64_t handle, uint32_t interest) noexcept;
+void detach_fd(const Snapshot &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
 void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept;
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
 // In a queue that was rebuilt. Requires: the number's lock, and that the source owns the number.
 torque_err register_again(Slot &s, uint64_t handle) noexcept;
 Trigger trigger_of(uint16_t traits) noexcept;
 // KindOps::descriptor of a kind that has one. STATE: not yet.
-torque_err descriptor_of(const Seen &v, uint64_t handle, int32_t *ret) noexcept;
+torque_err descriptor_of(const Snapshot &v, uint64_t handle, int32_t *ret) noexcept;
 
 }  // namespace torque

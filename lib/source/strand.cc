@@ -23,7 +23,7 @@ Strand *Strand::make(Context &context, torque_err *err) noexcept {
   }
   auto *strand = new (p) Strand(context);
   strand->runner_ = handle;
-  ends(*s).extra = strand;
+  cold_of(*s).object = strand;
   arm_word(*s, generation_of(handle));
   return strand;
 }
@@ -35,7 +35,7 @@ void Strand::destroy() noexcept {
 
 // With the end of the runner, and so before its context is freed.
 void free_strand(Context &, Slot &s, uint32_t) noexcept {
-  auto *strand = static_cast<Strand *>(ends(s).extra);
+  auto *strand = static_cast<Strand *>(cold_of(s).object);
   if (!strand) return;
   strand->context_.store(nullptr, std::memory_order_release);
   if (strand->refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) strand->destroy();
@@ -187,11 +187,11 @@ void Strand::close(Turn &t) noexcept {
 }
 
 void revive_strand(Slot &s) noexcept {
-  if (ends(s).extra) static_cast<Strand *>(ends(s).extra)->revive();
+  if (cold_of(s).object) static_cast<Strand *>(cold_of(s).object)->revive();
 }
 
 bool run_strand(Turn &t, Slot &s, uint64_t, uint32_t) noexcept {
-  return static_cast<Strand *>(ends(s).extra)->serve_queue(t, t.strand_work < kStrandsARound ? kBatch : 1);
+  return static_cast<Strand *>(cold_of(s).object)->serve_queue(t, t.strand_work < kStrandsARound ? kBatch : 1);
 }
 
 }  // namespace torque

@@ -21,7 +21,7 @@ uint64_t with_slack(uint64_t at, uint64_t slack) noexcept {
 }
 
 // A timer, and not a source of another kind that has a deadline.
-bool is_timer(Slot &s) noexcept { return !cold(s).is(kUnusualKind); }
+bool is_timer(Slot &s) noexcept { return !deadline_of(s).is(kUnusualKind); }
 
 uint64_t slack_of(Slot &s) noexcept { return is_timer(s) ? s.slack.load(std::memory_order_relaxed) : 0; }
 
@@ -37,13 +37,13 @@ torque_err settime(int fd, uint64_t at, int flags) noexcept {
 
 Deadline *ResolveDeadline::operator()(uint32_t id) const noexcept {
   Slot *first = first_slot_of(id);
-  return first ? &colds_of(first)[id & (kChunkSlots - 1)].due : nullptr;
+  return first ? &deadlines_of(first)[id & (kChunkSlots - 1)].due : nullptr;
 }
 
 void ResolveDeadline::prefetch(uint32_t id) const noexcept {
   Slot *first = first_slot_of(id);
   if (!first) return;
-  __builtin_prefetch(&colds_of(first)[id & (kChunkSlots - 1)].due);
+  __builtin_prefetch(&deadlines_of(first)[id & (kChunkSlots - 1)].due);
   __builtin_prefetch(first + (id & (kChunkSlots - 1)));
 }
 
@@ -130,7 +130,7 @@ bool Timers::noticed(uint64_t due) noexcept {
 }
 
 bool Timers::noticed(Slot &s) noexcept {
-  if (!(s.traits.get() & kWall)) return noticed(cold(s).due.at);
+  if (!(s.traits.get() & kWall)) return noticed(deadline_of(s).due.at);
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
   program_wall(false);
   return wall_unset_.load(std::memory_order_relaxed);
@@ -139,12 +139,12 @@ bool Timers::noticed(Slot &s) noexcept {
 // Sets the deadline, with the source's slack, and remembers how late that made a timer. False: no memory, nothing changed.
 bool Timers::place(Slot &s, uint64_t at) noexcept {
   const uint64_t due = std::min(with_slack(at, slack_of(s)), kNever - 1);
-  if (!wheel_of(s).set(s.index, cold(s).due, due)) return false;
+  if (!wheel_of(s).set(s.index, deadline_of(s).due, due)) return false;
   if (is_timer(s)) s.moved_by.set(static_cast<int32_t>(due - std::min(at, due)));
   return true;
 }
 
-bool Timers::set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
+bool Timers::set_plain(SlotDeadline &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
                        bool *ret_wake) noexcept {
   Lock lock(lock_);
   if (k.generation != generation || k.is(~kRemovesItself)) return false;
@@ -156,7 +156,7 @@ bool Timers::set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at
   return true;
 }
 
-bool Timers::cancel_plain(Cold &k, uint32_t generation) noexcept {
+bool Timers::cancel_plain(SlotDeadline &k, uint32_t generation) noexcept {
   Lock lock(lock_);
   if (k.generation != generation || k.is(~kRemovesItself)) return false;
   monotonic_.cancel(k.due);
@@ -167,13 +167,13 @@ torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t perio
                        bool *ret_wake) noexcept {
   *ret_wake = false;
   Lock lock(lock_);
-  Cold &k = cold(s);
+  SlotDeadline &k = deadline_of(s);
   if (k.generation != generation) return TORQUE_ERR_STALE;
   if (!place(s, at)) return TORQUE_ERR_RESOURCE;
   forget_expirations(s);
   k.change(kUnusualNew | kUnusualFired, 0);
   if (is_timer(s)) {
-    ends(s).period = period;
+    cold_of(s).period = period;
     k.change(kUnusualPeriod | kRemovesItself, (period ? kUnusualPeriod : 0u) | (removes ? kRemovesItself : 0u));
   }
   *ret_wake = noticed(s);
@@ -182,19 +182,19 @@ torque_err Timers::set(Slot &s, uint32_t generation, uint64_t at, uint64_t perio
 
 bool Timers::cancel(Slot &s, uint32_t generation) noexcept {
   Lock lock(lock_);
-  if (cold(s).generation != generation) return false;
-  wheel_of(s).cancel(cold(s).due);
+  if (deadline_of(s).generation != generation) return false;
+  wheel_of(s).cancel(deadline_of(s).due);
   forget_expirations(s);
-  cold(s).change(kUnusualFired, 0);
-  if (is_timer(s)) ends(s).period = 0;
+  deadline_of(s).change(kUnusualFired, 0);
+  if (is_timer(s)) cold_of(s).period = 0;
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
   return true;
 }
 
 void Timers::forget(Slot &s) noexcept {
   Lock lock(lock_);
-  wheel_of(s).forget(cold(s).due);
-  cold(s).generation = 0;
+  wheel_of(s).forget(deadline_of(s).due);
+  deadline_of(s).generation = 0;
   forget_expirations(s);
   wall_count_.store(wall_.armed(), std::memory_order_relaxed);
 }
@@ -202,27 +202,27 @@ void Timers::forget(Slot &s) noexcept {
 void Timers::adopt(Slot &s, bool timer) noexcept {
   Lock lock(lock_);
   const uint32_t unusual = (s.traits.get() & kWall ? kUnusualWall : 0u) | (timer ? 0u : kUnusualKind);
-  Cold &k = cold(s);
+  SlotDeadline &k = deadline_of(s);
   k.due = {};
   k.generation = word::generation(s.word.load(std::memory_order_relaxed));
   k.become(kUnusualNew | unusual);
   if (!timer) return;
   s.moved_by.set(0);
-  ends(s).period = 0;
+  cold_of(s).period = 0;
 }
 
 bool Timers::due_at(Slot &s, uint32_t generation, uint64_t *ret_at) noexcept {
   Lock lock(lock_);
-  if (cold(s).generation != generation) return false;
-  *ret_at = cold(s).due.at;
+  if (deadline_of(s).generation != generation) return false;
+  *ret_at = deadline_of(s).due.at;
   return true;
 }
 
 bool Timers::set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept {
   Lock lock(lock_);
-  if (cold(s).generation != generation) return false;
+  if (deadline_of(s).generation != generation) return false;
   s.interest.store(static_cast<uint32_t>(std::min<uint64_t>(slack_ns, UINT32_MAX)), std::memory_order_relaxed);
-  cold(s).change(0, kUnusualSlack);
+  deadline_of(s).change(0, kUnusualSlack);
   return true;
 }
 
@@ -230,8 +230,8 @@ bool Timers::set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept
 bool Timers::revive(Slot &s, uint32_t generation, bool *ret_wake) noexcept {
   *ret_wake = false;
   Lock lock(lock_);
-  Cold &k = cold(s);
-  const uint64_t period = ends(s).period;
+  SlotDeadline &k = deadline_of(s);
+  const uint64_t period = cold_of(s).period;
   if (k.generation != generation || !period || k.due.is_set()) return true;
   if (!place(s, add_ns(s.traits.get() & kWall ? realtime_ns() : monotonic_ns(), period))) return false;
   *ret_wake = noticed(s);
@@ -240,15 +240,15 @@ bool Timers::revive(Slot &s, uint32_t generation, bool *ret_wake) noexcept {
 
 void Timers::untell(Slot &s, uint32_t generation, uint64_t expirations) noexcept {
   Lock lock(lock_);
-  if (cold(s).generation != generation || !cold(s).is(kUnusualFired)) return;
+  if (deadline_of(s).generation != generation || !deadline_of(s).is(kUnusualFired)) return;
   // A one-shot timer has more only after it was set anew.
-  if (cold(s).is(kUnusualPeriod) || s.expirations.load(std::memory_order_relaxed) == 0) add_expirations(s, expirations);
+  if (deadline_of(s).is(kUnusualPeriod) || s.expirations.load(std::memory_order_relaxed) == 0) add_expirations(s, expirations);
 }
 
 bool Timers::end_if_over(Slot &s, uint32_t generation) noexcept {
   Lock lock(lock_);
-  Cold &k = cold(s);
-  const bool over = k.generation == generation && k.is(kRemovesItself) && !k.due.is_set() && !ends(s).period &&
+  SlotDeadline &k = deadline_of(s);
+  const bool over = k.generation == generation && k.is(kRemovesItself) && !k.due.is_set() && !cold_of(s).period &&
                     s.expirations.load(std::memory_order_relaxed) == 0;
   if (over) k.generation = 0;
   return over;
@@ -278,7 +278,7 @@ Slot *Timers::pop(uint64_t monotonic_now, uint64_t wall_now, uint32_t *ret_gener
   Slot *s = find_slot(id);
   *ret_generation = word::generation(s->word.load(std::memory_order_relaxed));
   const uint64_t ended = is_timer(*s) ? renew(*s, due - static_cast<uint32_t>(s->moved_by.get()), now, ret_retry) : 1;
-  cold(*s).change(0, kUnusualFired);
+  deadline_of(*s).change(0, kUnusualFired);
   add_expirations(*s, ended);
   return s;
 }
@@ -326,8 +326,8 @@ uint64_t Timers::take_expirations(Slot &s) noexcept {
 
 // Sets a periodic timer anew, from when it should have fired. Answers how many periods ended.
 uint64_t Timers::renew(Slot &s, uint64_t nominal, uint64_t now, bool *ret_retry) noexcept {
-  if (!cold(s).is(kUnusualPeriod)) return 1;
-  const uint64_t period = ends(s).period;
+  if (!deadline_of(s).is(kUnusualPeriod)) return 1;
+  const uint64_t period = cold_of(s).period;
   if (!period) return 1;  // cancelled since
   const uint64_t ended = 1 + (now - nominal) / period;
   *ret_retry = !place(s, add_ns(nominal, ended * period));

@@ -42,9 +42,9 @@ class Timers {
   torque_err set(Slot &s, uint32_t generation, uint64_t at, uint64_t period, bool removes, bool *ret_wake) noexcept;
   // The short path, for a one-shot monotonic timer without slack that has started and is not firing: it touches only
   // what belongs to the timer lock. False: nothing was done, the other path must say what is to be.
-  bool set_plain(Cold &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
+  bool set_plain(SlotDeadline &k, uint32_t index, uint32_t generation, uint64_t at, bool removes, torque_err *ret_err,
                  bool *ret_wake) noexcept;
-  bool cancel_plain(Cold &k, uint32_t generation) noexcept;
+  bool cancel_plain(SlotDeadline &k, uint32_t generation) noexcept;
   bool cancel(Slot &s, uint32_t generation) noexcept;
   bool due_at(Slot &s, uint32_t generation, uint64_t *ret_at) noexcept;  // kNever: not set
   bool set_slack(Slot &s, uint32_t generation, uint64_t slack_ns) noexcept;

@@ -101,7 +101,7 @@ bool takes_calls(Slot &slot) noexcept NO_THREAD_SAFETY_ANALYSIS {
 }
 
 void abort_stream(uint64_t handle) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return;
   if (v.kind == Kind::stream && word::state(v.word) != word::NEW) {
     Stream &s = stream_of(*v.slot);
@@ -116,7 +116,7 @@ void abort_stream(uint64_t handle) noexcept {
 }
 
 torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg, bool before_start) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
   torque_err err = v.domain->context.usable();
   if (!err && v.kind != Kind::stream) err = TORQUE_ERR_KIND;
@@ -146,7 +146,7 @@ torque_err call_stream(uint64_t handle, torque_run_fn *fn, void *arg, bool befor
 
 // Nobody else has it any more: the mailbox is read without its lock, as in end_stream().
 void end_stream_calls(Slot &slot, uint64_t handle, uint32_t reason) noexcept NO_THREAD_SAFETY_ANALYSIS {
-  auto *s = static_cast<Stream *>(ends(slot).extra);
+  auto *s = static_cast<Stream *>(cold_of(slot).object);
   if (!s || !(s->asked & kAskCall)) return;
   const torque_err err = reason == TORQUE_END_STOPPED && !(s->flags & kOver) ? TORQUE_ERR_STOPPED : TORQUE_ERR_STALE;
   Pieces all = std::exchange(s->mail, {});

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What few streams have, so that the others need not carry it: made with the first wish for it, freed with the stream.
+// What few streams have, so that the others need not carry it: made when it is first asked for, freed with the stream.
 //
 // Thread: the stream's holder.
 #pragma once

@@ -40,7 +40,7 @@ bool is_done_with(const Flow &f) noexcept {
 
 // Who waits for its connection does so for nobody.
 void give_up(uint64_t handle, torque_err err) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return;
   if (give_up_waiting(*v.slot, err, false)) retire_for_others(handle, TORQUE_END_CLOSED);
   let_go(*v.slot);
@@ -125,7 +125,7 @@ bool is_plain(const Hold &h) noexcept {
 
 // Bytes into the mailbox of the sink. False: it takes none any more.
 bool hand_over(Hold &h, Flow &f, const char *data, size_t length, bool *ret_full) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(f.to, &v)) return false;
   Stream &to = stream_of(*v.slot);
   const iovec part{const_cast<char *>(data), length};
@@ -148,7 +148,7 @@ bool hand_over(Hold &h, Flow &f, const char *data, size_t length, bool *ret_full
 
 // Whether the sink's output is short enough for more.
 bool has_room(Flow &f) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(f.to, &v)) return true;  // it is lost, which will be told
   Stream &to = stream_of(*v.slot);
   bool room;
@@ -345,7 +345,7 @@ static void part_both(torque_source stream, torque_err err, void *) {
 }  // extern "C"
 
 // Takes these sides of a stream. Errors: as torque_stream_pipe().
-torque_err take_sides(const Seen &v, uint32_t sides) noexcept {
+torque_err take_sides(const Snapshot &v, uint32_t sides) noexcept {
   if (v.kind != Kind::stream) return TORQUE_ERR_KIND;
   Stream &s = stream_of(*v.slot);
   HandingLock lock(s.lock);
@@ -366,9 +366,9 @@ void block_both(Pipe &p) noexcept {
   if (call_stream(second, block_second, &p)) p.unref();  // it has ended, or what comes before it is attached is told
 }
 
-bool awaits(const Seen &v) noexcept { return word::state(v.word) == word::NEW; }
+bool awaits(const Snapshot &v) noexcept { return word::state(v.word) == word::NEW; }
 
-torque_err join_held(const Seen &a, const Seen &b, Pipe *p) noexcept {
+torque_err join_held(const Snapshot &a, const Snapshot &b, Pipe *p) noexcept {
   const uint32_t of_a = sides_of(*p, 0), of_b = sides_of(*p, 1);
   torque_err err = take_sides(a, of_a);
   if (err) return err;
@@ -448,7 +448,7 @@ void Pipe::unref() noexcept {
 }
 
 torque_err join_streams(uint64_t a, uint64_t b, uint32_t flags, torque_pipe_end_fn *fn, void *arg) noexcept {
-  Seen va, vb;
+  Snapshot va, vb;
   if (!hold(a, &va)) return TORQUE_ERR_STALE;
   torque_err err = TORQUE_ERR_STALE;
   if (hold(b, &vb)) {
@@ -473,7 +473,7 @@ torque_err join_streams(uint64_t a, uint64_t b, uint32_t flags, torque_pipe_end_
 }
 
 torque_err part_stream(uint64_t handle) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
   torque_err err = v.kind == Kind::stream ? TORQUE_ERR_NONE : TORQUE_ERR_KIND;
   if (!err) {

@@ -232,7 +232,7 @@ torque_err make_stream(Context &context, int fd, StreamType &type, void *arg, ui
   if (!fits(type, context)) return TORQUE_ERR_INVAL;
   if (const torque_err err = create(context, Kind::stream, type.place, &slot)) return err;
   slot->fd.set(-1);
-  ends(*slot).extra = nullptr;
+  cold_of(*slot).object = nullptr;
   timers_of(*slot).adopt(*slot);
   auto *s = context.alloc.make<Stream>();
   const uint64_t handle = handle_of(*slot);
@@ -246,7 +246,7 @@ torque_err make_stream(Context &context, int fd, StreamType &type, void *arg, ui
   s->slot = slot;
   s->flags = flags | kQuiet | (type.timed ? kTimed : 0u);
   s->ended.store(flags & kReadOnly, std::memory_order_relaxed);
-  ends(*slot).extra = s;
+  cold_of(*slot).object = s;
   slot->arg.set(arg);
   if (type.layer_count) {
     if (const torque_err err = open_layers(context, *s)) {
@@ -267,7 +267,7 @@ torque_err make_stream(Context &context, int fd, StreamType &type, void *arg, ui
   }
   if (type.strand) {
     type.strand->ref();
-    ends(*slot).strand.set(type.strand);
+    cold_of(*slot).strand.set(type.strand);
     slot->traits.set(slot->traits.get() | kStranded);
   }
   slot->interest.store(TORQUE_READ | TORQUE_WRITE | TORQUE_PRIORITY | TORQUE_HANGUP, std::memory_order_relaxed);
@@ -385,7 +385,7 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   return next_step(h, in == 0 || out == 0, more) != Step::none;
 }
 
-void dismantle_stream(const Seen &v, uint64_t handle) noexcept {
+void dismantle_stream(const Snapshot &v, uint64_t handle) noexcept {
   detach_fd(v, handle);
   timers_of(*v.slot).forget(*v.slot);
 }
@@ -409,7 +409,7 @@ void unmake_start(Slot &slot) noexcept {
 
 // Another thread may have been at the mailbox when the process was copied: what it was putting there is not ours.
 void revive_stream(Slot &slot) noexcept NO_THREAD_SAFETY_ANALYSIS {
-  auto *s = static_cast<Stream *>(ends(slot).extra);
+  auto *s = static_cast<Stream *>(cold_of(slot).object);
   if (!s) return;
   if (s->lock.reset()) {
     s->mail = {};
@@ -428,7 +428,7 @@ void cut_off_stream(Slot &slot, uint64_t handle) noexcept {
 // Nobody else has it any more, so that the mailbox is read without its lock: in a forked child a thread that is not there
 // may seem to hold that.
 void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREAD_SAFETY_ANALYSIS {
-  auto *s = static_cast<Stream *>(ends(slot).extra);
+  auto *s = static_cast<Stream *>(cold_of(slot).object);
   if (!s) return;
   Turn *t = current_turn();
   Pool *pool = t && &t->context == &context ? &t->pool : nullptr;
@@ -453,7 +453,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
   const bool quiet = (s->flags & kQuiet) && !(slot.traits.get() & kBegun), aborted = s->flags & kReset;
   context.alloc.destroy(s->extras);
   context.alloc.destroy(s);
-  ends(slot).extra = nullptr;
+  cold_of(slot).object = nullptr;
   if (!quiet && type->close) {
     const Ended here{handle_of(slot), err, level, name, ended};
     ended = &here;
@@ -461,7 +461,7 @@ void end_stream(Context &context, Slot &slot, uint32_t reason) noexcept NO_THREA
     ended = here.outer;
   }
   unref(type);
-  if (slot.traits.get() & kGuest) leave(context, *ends(slot).guests);
+  if (slot.traits.get() & kGuest) leave(context, *cold_of(slot).guests);
   if (slot.traits.get() & kBegun) context.stream_is_over(*slot.domain.get(), aborted);
 }
 

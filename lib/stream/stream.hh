@@ -139,12 +139,12 @@ struct Stream {
   Mutex lock;
   Pieces mail GUARDED_BY(lock);
 
-  void ask(uint32_t wishes) noexcept REQUIRES(lock) { asked = static_cast<uint16_t>(wishes); }
+  void ask(uint32_t all) noexcept REQUIRES(lock) { asked = static_cast<uint16_t>(all); }
 };
 static_assert(sizeof(Stream) <= 120);  // an idle one is to cost 256 bytes, with its slot
 static_assert(sizeof(Stream) <= 128);  // with its slot 248 bytes
 
-inline Stream &stream_of(Slot &s) noexcept { return *static_cast<Stream *>(ends(s).extra); }
+inline Stream &stream_of(Slot &s) noexcept { return *static_cast<Stream *>(cold_of(s).object); }
 
 // Holding a stream: its callback runs, on this thread, in this turn.
 struct Hold {
@@ -184,7 +184,7 @@ void read_mail(Hold &h) noexcept;
 void ask(Hold &h, uint32_t asked) noexcept;
 // What kind of descriptor it is; makes it non-blocking. Errors: SYSCALL + EBADF, ...
 torque_err look_at_descriptor(int fd, uint32_t *ret_flags) noexcept;
-// Ends it with err, now; the rest follows when it is given up.
+// SlotCold it with err, now; the rest follows when it is given up.
 void over(Hold &h, torque_err err) noexcept;
 // As over(), but what was made for the peer (an alert) is sent if it can be.
 void fail(Hold &h, torque_err err) noexcept;
@@ -356,14 +356,14 @@ inline void bytes_read(Hold &h, size_t n, size_t asked, size_t *budget) noexcept
   *budget -= std::min(*budget, std::max(n, kReadCost));
   if (n < asked && h.is(kShortIsAll) && !h.is(kHangup)) h.clear(kReadable);
 }
-// Ends what has run out; sets the timer for what comes next.
+// SlotCold what has run out; sets the timer for what comes next.
 void mind_times(Hold &h, bool rang) noexcept;
 
 inline Piece *new_piece(Hold &h, size_t room) noexcept { return h.turn.pool.take(room); }
 inline void free_piece(Hold &h, Piece *p) noexcept { h.turn.pool.give(p); }
 
 bool run_stream(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-void dismantle_stream(const Seen &, uint64_t) noexcept;
+void dismantle_stream(const Snapshot &, uint64_t) noexcept;
 void end_stream_calls(Slot &, uint64_t, uint32_t reason) noexcept;
 void end_stream(Context &, Slot &, uint32_t reason) noexcept;  // tells its end, and frees what it had
 void revive_stream(Slot &) noexcept;

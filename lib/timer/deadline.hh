@@ -8,7 +8,7 @@
 
 namespace torque {
 
-// Lives in the source's slot (its Cold part), guarded by the domain's timer lock, or in a DeadlineTable. Only the wheel
+// Lives in the source's slot (its SlotDeadline part), guarded by the domain's timer lock, or in a DeadlineTable. Only the wheel
 // writes it; but while it is not set, `seq` is its owner's.
 //
 // Always true: when `at` is a time, the wheel holds exactly one entry {entry_at, id, entry_seq}, the deadline's

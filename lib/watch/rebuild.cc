@@ -22,7 +22,7 @@ torque_err try_to_rebuild_queue(Context &context) noexcept {
   if (!err) {
     watches.start_over();
     d.slots.each([&](uint64_t handle) {
-      Seen v;
+      Snapshot v;
       if (!look(handle, &v) || !(ops_of(v.kind).traits & trait::kDescriptor) || v.fd < 0 || table.owner_of(v.fd) != handle) return;
       // Memory is short: it runs, and finds out.
       if (register_again(*v.slot, handle)) (void)activate(handle, v.slot->interest.load(std::memory_order_relaxed));

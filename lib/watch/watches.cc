@@ -74,7 +74,7 @@ inline int Watches::add_number(Queue &queue, int fd, const Entry &e) noexcept {
   return add_here(queue, counters, fd, e);
 }
 
-// What the kernel says of the wish. Where nothing else has changed only a failing addition tells that the file is still
+// What the kernel says of the interest. Where nothing else has changed only a failing addition tells that the file is still
 // the same.
 inline int Watches::ask(Queue &queue, Counters &counters, int fd, Entry &e) noexcept {
   if (e.told == 0 || e.told == e.wanted) return add(queue, counters, fd, e);
@@ -84,7 +84,7 @@ inline int Watches::ask(Queue &queue, Counters &counters, int fd, Entry &e) noex
 }
 
 // What is not wanted any more stays registered until it fires: mostly it is closed, or wanted again, before that.
-torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
+torque_err Watches::set_interest(int fd, uint32_t events, uint32_t flags) noexcept {
   const auto i = static_cast<size_t>(fd);
   if (i >= entries_.size() && !make_room(i)) [[unlikely]]
     return TORQUE_ERR_RESOURCE;
@@ -108,13 +108,13 @@ torque_err Watches::wish(int fd, uint32_t events, uint32_t flags) noexcept {
   return true;
 }
 
-torque_err Watches::wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, Counters &counters) noexcept {
+torque_err Watches::set_interest_now(int fd, uint32_t events, uint32_t flags, Queue &queue, Counters &counters) noexcept {
   const auto i = static_cast<size_t>(fd);
   if (i >= entries_.size() && !make_room(i)) [[unlikely]]
     return TORQUE_ERR_RESOURCE;
   Entry &e = entries_[i];
   const bool fresh = e.flags & kNew || flags & TORQUE_WATCH_NEW;
-  if (events == 0 || (!fresh && (e.told != 0 || e.flags & kAlways))) return wish(fd, events, flags);
+  if (events == 0 || (!fresh && (e.told != 0 || e.flags & kAlways))) return set_interest(fd, events, flags);
   e.wanted = static_cast<uint8_t>(events | (flags & TORQUE_WATCH_EDGE ? kEdge : 0u));
   e.flags &= static_cast<uint8_t>(~(kNew | kAlways));
   // (The way that nearly all go is in one piece: after a system call each return is mispredicted.)
@@ -153,7 +153,7 @@ inline int Watches::bring(Queue &queue, Counters &counters, int fd, Entry &e) no
   return error != 0;
 }
 
-// The program may make new wishes when it is told of an error; those wait for the next flush, as do those that it makes
+// The program may change its interest when an error is reported to it; those wait for the next flush, as do those that it makes
 // while others wait in the kernel.
 uint32_t Watches::flush_changes(Queue &queue, Counters &counters) noexcept {
   const size_t n = changed_.size();
@@ -193,7 +193,7 @@ uint32_t Watches::peek(Queue &queue, Counters &counters) noexcept {
       e.flags |= kChanged | kPeeked;
       e.ready = static_cast<uint8_t>(from_poll(p.revents));
       peeks_[ready++] = p;
-    } else if (!(e.flags & kChanged)) {  // or whoever was told of an error has wished anew
+    } else if (!(e.flags & kChanged)) {  // or an error was reported, and its callback has changed the interest
       told += flush_one(queue, counters, p.fd);
     }
   }
@@ -213,7 +213,7 @@ uint32_t Watches::tell_peeked(Ready *events, uint32_t n, uint64_t *told) noexcep
   for (size_t i = 0; i < peeks_.size(); ++i) {
     const int fd = peeks_[i].fd;
     Entry &e = entries_[static_cast<size_t>(fd)];
-    const uint32_t ready = e.ready & (e.wanted | kUnasked);  // the wish may have changed during the wait
+    const uint32_t ready = e.ready & (e.wanted | kUnasked);  // the interest may have changed during the wait
     e.ready = 0;
     if (e.wanted == 0 || e.flags & kNew || !ready) continue;
     owner.fn(fd, ready, 0, owner.arg);
@@ -271,8 +271,8 @@ uint32_t Watches::arrived_otherwise(uint64_t handle, uint32_t events, Queue &que
     take_out(fd, *e, queue, counters);
     return 0;
   }
-  // The wish has changed since the wait began. What is dropped is asked for again by the next flush: a level comes again
-  // by itself, and an edge because the kernel is told the wish anew.
+  // The interest has changed since the wait began. What is dropped is asked for again by the next flush: a level comes again
+  // by itself, and an edge because the kernel is given the interest again.
   if (e->told & kEdge) e->told = kEdge;
   events &= e->wanted | kUnasked;
   if (e->flags & kNew || !events) return 0;
@@ -280,7 +280,7 @@ uint32_t Watches::arrived_otherwise(uint64_t handle, uint32_t events, Queue &que
   return 1;
 }
 
-// It fired though nobody wishes it any more. One that cannot be taken out was perhaps closed while its event was already
+// It fired though nobody is interested any more. One that cannot be taken out was perhaps closed while its event was already
 // in hand; if it comes again, it has lost its number but lives on in a duplicate.
 void Watches::take_out(int fd, Entry &e, Queue &queue, Counters &counters) noexcept {
   e.told = 0;

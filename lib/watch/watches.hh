@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Descriptors of a driven context that the program dispatches itself: what it wishes to be told of each number, what
+// Descriptors of a driven context that the program dispatches itself: the interest in each number, what
 // the kernel has been told, and the numbers where the two may differ.
 //
 // A number that is closed and given away again keeps its place here; its generation tells an event of the file that had
@@ -44,13 +44,13 @@ class Watches {
   Owner owner;  // changed only while nobody runs the context
   bool in_use() const noexcept { return owner.fn != nullptr; }
 
-  torque_err wish(int fd, uint32_t events, uint32_t flags) noexcept;
+  torque_err set_interest(int fd, uint32_t events, uint32_t flags) noexcept;
 
   // The same, and brings it before the kernel at once where that knows nothing of the number, or perhaps another file's
-  // (kNew). Errors: what the kernel says, and then nothing is wished.
-  torque_err wish_now(int fd, uint32_t events, uint32_t flags, Queue &queue, Counters &counters) noexcept;
+  // (kNew). Errors: what the kernel says, and then there is no interest.
+  torque_err set_interest_now(int fd, uint32_t events, uint32_t flags, Queue &queue, Counters &counters) noexcept;
 
-  // Brings all wishes before the kernel. Answers how many errors were told.
+  // Applies all changes of interest to the kernel queue. Returns how many errors were reported.
   uint32_t flush(Queue &queue, Counters &counters) noexcept {
     return changed_.empty() ? 0 : flush_changes(queue, counters);
   }
@@ -64,8 +64,8 @@ class Watches {
     const int fd = number_of(handle);
     if (static_cast<size_t>(fd) < entries_.size()) [[likely]] {
       const Entry e = entries_[static_cast<size_t>(fd)];
-      const bool as_wished = e.wanted != 0 && !(e.flags & kNew) && !(events & ~(e.wanted | kUnasked));
-      if (handle == handle_of(fd, e) && as_wished) [[likely]] {
+      const bool as_wanted = e.wanted != 0 && !(e.flags & kNew) && !(events & ~(e.wanted | kUnasked));
+      if (handle == handle_of(fd, e) && as_wanted) [[likely]] {
         owner.fn(fd, events, 0, owner.arg);
         return 1;
       }
@@ -87,7 +87,7 @@ class Watches {
   bool must_start_over() const noexcept { return start_over_; }
   // Room for starting over, which then cannot fail. Errors: RESOURCE.
   torque_err prepare_to_start_over() noexcept;
-  // The queue is empty: all wishes are new.
+  // The queue is empty: every interest is new.
   void start_over() noexcept;
 
  private:
@@ -109,7 +109,7 @@ class Watches {
   static constexpr uint8_t kListed = 0x8;   // it is in always_, perhaps no longer rightly
   static constexpr uint8_t kSuspect = 0x10;  // it fired, and could not be taken out
   static constexpr uint8_t kPeek = 0x20;     // TORQUE_WATCH_PEEK
-  static constexpr uint8_t kPeeked = 0x40;   // told so in the last pass: if it is still wished, it is registered
+  static constexpr uint8_t kPeeked = 0x40;   // told so in the last pass: if the interest is still there, it is registered
 
   static uint64_t handle_of(int fd, const Entry &e) noexcept {
     return uint64_t{e.generation} << 32 | kMark | static_cast<uint32_t>(fd);

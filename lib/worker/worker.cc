@@ -99,7 +99,7 @@ void Worker::run_finalizers(const Turn &t) noexcept {
 
 // An edge is told once: what a broken round leaves goes to the next one. (A level is told again by itself.)
 void Worker::keep(uint64_t handle, uint32_t events) noexcept {
-  Seen v;
+  Snapshot v;
   if (look(handle, &v) && !(v.traits & kLevel)) (void)activate(handle, events);
 }
 

@@ -34,7 +34,7 @@ const char kUsage[] =
     "124 refused: preloading cannot work, 125 failure or wrong usage, 126 it cannot be executed, 127 not found.\n";
 
 struct Options {
-  Wishes wishes;
+  Choices choices;
   bool explain = false, stats = false, verify = false, no_children = false;
 };
 
@@ -53,19 +53,19 @@ int finish(int status) {
 bool set_force(Options *o, const char *text) {
   constexpr const char *kNames[] = {nullptr, "libevent", "libev", "both"};
   for (int i = 1; i < 4; ++i) {
-    if (std::strcmp(text, kNames[i]) == 0) o->wishes.force = static_cast<Force>(i);
+    if (std::strcmp(text, kNames[i]) == 0) o->choices.force = static_cast<Force>(i);
   }
-  return o->wishes.force != Force::none;
+  return o->choices.force != Force::none;
 }
 
 // -1: nothing to say, go on.
 int apply(Options *o, int option, const char *value) {
   switch (option) {
-    case 'e': o->explain = o->wishes.thorough = true; return -1;
+    case 'e': o->explain = o->choices.thorough = true; return -1;
     case 's': o->stats = true; return -1;
     case 'v': o->verify = true; return -1;
     case 'n': o->no_children = true; return -1;
-    case 'L': o->wishes.library_dir = value; return *value ? -1 : usage("not a folder", value);
+    case 'L': o->choices.library_dir = value; return *value ? -1 : usage("not a folder", value);
     case 'f': return set_force(o, value) ? -1 : usage("not libevent, libev or both", value);
     case 'h': std::fputs(kUsage, stdout); return finish(EXIT_SUCCESS);
     case 'V': std::printf("torque-run %s\n", torque_version()); return finish(EXIT_SUCCESS);
@@ -133,7 +133,7 @@ int serve(const Options &o, char **argv) {
     return finish(status_of(program, plan));
   }
   const Libraries libraries(std::move(program.object), std::getenv("LD_PRELOAD"), std::getenv("LD_LIBRARY_PATH"));
-  const Plan plan = make_plan(program, libraries, o.wishes);
+  const Plan plan = make_plan(program, libraries, o.choices);
   if (!o.explain) return tell_and_run(o, program, plan, argv);
   explain(program, &libraries, plan, argv);
   return finish(status_of(program, plan));

@@ -177,25 +177,25 @@ void note_what_lies_beside(const Program &program, const Libraries &libraries, P
 std::string own_directory() { return directory(real_path("/proc/self/exe")); }
 
 // Relative to the folder of this program: as installed, and in a build tree.
-std::string find_library(const Wishes &wishes, const char *installed, const char *built) {
+std::string find_library(const Choices &choices, const char *installed, const char *built) {
   const std::string own = own_directory();
   std::vector<std::string> paths;
-  if (!wishes.library_dir.empty()) paths = {wishes.library_dir + "/" + installed};
+  if (!choices.library_dir.empty()) paths = {choices.library_dir + "/" + installed};
   else if (TORQUE_RUN_LIBDIR[0] == '/') paths = {std::string(TORQUE_RUN_LIBDIR "/") + installed};
   else paths = {own + "/../" TORQUE_RUN_LIBDIR "/" + installed};
-  if (wishes.library_dir.empty()) paths.push_back(own + "/../compat/" + built);
+  if (choices.library_dir.empty()) paths.push_back(own + "/../compat/" + built);
   for (const std::string &path : paths) {
     if (!access(path.c_str(), R_OK)) return real_path(directory(path)) + "/" + std::string(base_name(path));
   }
   return "";
 }
 
-bool add_library(const Wishes &wishes, const char *installed, const char *built, Plan *plan) {
-  const std::string path = find_library(wishes, installed, built);
+bool add_library(const Choices &choices, const char *installed, const char *built, Plan *plan) {
+  const std::string path = find_library(choices, installed, built);
   Elf elf;
   if (path.empty()) {
     plan->reason = std::string(base_name(installed)) + " was not found" +
-                   (wishes.library_dir.empty() ? " beside this program" : " in " + quoted(wishes.library_dir)) +
+                   (choices.library_dir.empty() ? " beside this program" : " in " + quoted(choices.library_dir)) +
                    "; --library-dir says where it is";
   } else if (elf.open(path) != Reading::good) {
     plan->reason = quoted(path) + " is no library for this machine";
@@ -210,12 +210,12 @@ bool add_library(const Wishes &wishes, const char *installed, const char *built,
 }
 
 // libevent's core first. Beside it there must be no event_* of libev's emulation, so libev comes without that then.
-void choose(bool libevent, bool libev, const Wishes &wishes, Plan *plan) {
+void choose(bool libevent, bool libev, const Choices &choices, Plan *plan) {
   plan->verdict = libevent || libev ? Verdict::preload : Verdict::nothing;
-  if (libevent && !add_library(wishes, "libtorque_event.so.1", "libevent/libtorque_event.so.1", plan)) return;
+  if (libevent && !add_library(choices, "libtorque_event.so.1", "libevent/libtorque_event.so.1", plan)) return;
   if (!libev) return;
-  if (libevent) add_library(wishes, "libtorque_ev.so.1", "libev/libtorque_ev.so.1", plan);
-  else add_library(wishes, "torque/libev.so.4", "libev/torque/libev.so.4", plan);
+  if (libevent) add_library(choices, "libtorque_ev.so.1", "libev/libtorque_ev.so.1", plan);
+  else add_library(choices, "torque/libev.so.4", "libev/torque/libev.so.4", plan);
 }
 
 std::string joined(const std::vector<std::string> &ours, const char *before) {
@@ -246,16 +246,16 @@ Plan refuse(const Program &program) {
   return plan;
 }
 
-Plan make_plan(const Program &program, const Libraries &libraries, const Wishes &wishes) {
+Plan make_plan(const Program &program, const Libraries &libraries, const Choices &choices) {
   Plan plan;
-  const bool force_event = wishes.force == Force::libevent || wishes.force == Force::both;
-  const bool force_ev = wishes.force == Force::libev || wishes.force == Force::both;
-  plan.libevent = find_use(kLibevent, libraries, wishes.thorough);
-  plan.libev = find_use(kLibev, libraries, wishes.thorough);
+  const bool force_event = choices.force == Force::libevent || choices.force == Force::both;
+  const bool force_ev = choices.force == Force::libev || choices.force == Force::both;
+  plan.libevent = find_use(kLibevent, libraries, choices.thorough);
+  plan.libev = find_use(kLibev, libraries, choices.thorough);
   plan.reason = closed(program, libraries);
   if (plan.reason.empty()) plan.reason = binds_to_itself(libraries);
   // One that can be served is reason enough to go on; the other is noted then.
-  const bool served = plan.libevent.linked || plan.libev.linked || wishes.force != Force::none;
+  const bool served = plan.libevent.linked || plan.libev.linked || choices.force != Force::none;
   for (const auto &[kind, use, forced] :
        {std::tuple(&kLibevent, &plan.libevent, force_event), std::tuple(&kLibev, &plan.libev, force_ev)}) {
     const std::string why = obstacle(*kind, *use, libraries, forced);
@@ -263,14 +263,14 @@ Plan make_plan(const Program &program, const Libraries &libraries, const Wishes 
     else note_copies(*kind, *use, forced, &plan.notes);
   }
   note_what_cannot_be_seen(libraries, &plan);
-  if (wishes.thorough) note_what_lies_beside(program, libraries, &plan);
+  if (choices.thorough) note_what_lies_beside(program, libraries, &plan);
   const std::string harmless = harmless_privileges(program.path);
   if (!harmless.empty()) plan.notes.push_back(quoted(program.path) + ": " + harmless);
   if (!plan.reason.empty()) {
     plan.verdict = Verdict::refuse;
     return plan;
   }
-  choose(plan.libevent.linked || force_event, plan.libev.linked || force_ev, wishes, &plan);
+  choose(plan.libevent.linked || force_event, plan.libev.linked || force_ev, choices, &plan);
   plan.ld_preload = joined(plan.preload, std::getenv("LD_PRELOAD"));
   return plan;
 }

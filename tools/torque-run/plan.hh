@@ -35,14 +35,14 @@ struct Plan {
   std::string ld_preload;            // with what there was before
 };
 
-struct Wishes {
+struct Choices {
   Force force = Force::none;
   std::string library_dir;  // "": beside this program
   bool thorough = false;    // look into the libraries for copies, too
 };
 
 // Requires: libraries of a program that was found; program for its name.
-Plan make_plan(const Program &program, const Libraries &libraries, const Wishes &wishes);
+Plan make_plan(const Program &program, const Libraries &libraries, const Choices &choices);
 // For a program that cannot be looked at: what was found is the reason.
 Plan refuse(const Program &program);
 

@@ -103,7 +103,7 @@ uint16_t traits_of(const Context &context) noexcept {
 }
 
 void make_watched(Context &context, Slot &s, Port &p) noexcept {
-  ends(s).extra = &p;
+  cold_of(s).object = &p;
   s.interest.store(TORQUE_READ, std::memory_order_relaxed);
   s.traits.set(traits_of(context));
 }
@@ -128,9 +128,9 @@ torque_err add_part(Context &context, PortGroup &g, Slot &parent, uint32_t i) no
     retire(handle, TORQUE_END_REMOVED);
     return err;
   }
-  if (Strand *strand = ends(parent).strand.get()) {
+  if (Strand *strand = cold_of(parent).strand.get()) {
     strand->ref();
-    ends(*s).strand.set(strand);
+    cold_of(*s).strand.set(strand);
     s->traits.set(static_cast<uint16_t>(s->traits.get() | kStranded));
   }
   g.ports.put(i, handle);
@@ -381,13 +381,13 @@ torque_err make_port(Context &context, const DatagramSetup &setup, Slot **ret) n
   }
   const uint64_t handle = handle_of(*s);
   if (several) {
-    ends(*s).extra = make_group(context, setup);
+    cold_of(*s).object = make_group(context, setup);
   } else if (auto *p = context.alloc.make<Port>(context.alloc, setup)) {
     p->told = handle;
     p->whole = s;
     make_watched(context, *s, *p);
   }
-  if (!ends(*s).extra) {
+  if (!cold_of(*s).object) {
     retire(handle, TORQUE_END_REMOVED);
     return TORQUE_ERR_RESOURCE;
   }
@@ -397,15 +397,15 @@ torque_err make_port(Context &context, const DatagramSetup &setup, Slot **ret) n
 }
 
 DatagramSetup *setup_of(Slot &s, Kind kind) noexcept {
-  if (kind == Kind::datagram) return &static_cast<Port *>(ends(s).extra)->setup;
-  if (kind == Kind::datagrams) return &static_cast<PortGroup *>(ends(s).extra)->setup;
+  if (kind == Kind::datagram) return &static_cast<Port *>(cold_of(s).object)->setup;
+  if (kind == Kind::datagrams) return &static_cast<PortGroup *>(cold_of(s).object)->setup;
   return nullptr;
 }
 
 torque_err start_port(Context &context, Slot &s, uint64_t handle) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
-  auto &p = *static_cast<Port *>(ends(s).extra);
+  auto &p = *static_cast<Port *>(cold_of(s).object);
   torque_err err = TORQUE_ERR_STATE;
   if (!p.starting.exchange(true, std::memory_order_acq_rel)) {
     err = open_port(s, p);
@@ -421,9 +421,9 @@ torque_err start_port(Context &context, Slot &s, uint64_t handle) noexcept {
 }
 
 torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
-  auto &g = *static_cast<PortGroup *>(ends(s).extra);
+  auto &g = *static_cast<PortGroup *>(cold_of(s).object);
   torque_err err = TORQUE_ERR_STATE;
   if (!g.starting.exchange(true, std::memory_order_acq_rel)) {
     err = arm_word(s, generation_of(handle)) ? TORQUE_ERR_NONE : TORQUE_ERR_STATE;
@@ -439,25 +439,25 @@ torque_err start_group(Context &context, Slot &s, uint64_t handle) noexcept {
   return err;
 }
 
-void end_group(const Seen &v, uint64_t) noexcept {
-  auto *g = static_cast<PortGroup *>(ends(*v.slot).extra);
+void end_group(const Snapshot &v, uint64_t) noexcept {
+  auto *g = static_cast<PortGroup *>(cold_of(*v.slot).object);
   if (g) g->ports.end();
 }
 
 void free_group(Context &context, Slot &s, uint32_t) noexcept {
-  auto *g = static_cast<PortGroup *>(ends(s).extra);
+  auto *g = static_cast<PortGroup *>(cold_of(s).object);
   if (!g) return;
   g->ports.free(context.alloc);
   context.alloc.destroy(g);
 }
 
 uint64_t told_as(Slot &s) noexcept {
-  const auto *p = static_cast<const Port *>(ends(s).extra);
+  const auto *p = static_cast<const Port *>(cold_of(s).object);
   return p ? p->told : 0;
 }
 
 void free_port(Context &context, Slot &s) noexcept {
-  auto *p = static_cast<Port *>(ends(s).extra);
+  auto *p = static_cast<Port *>(cold_of(s).object);
   if (!p) return;
   const uint64_t parent = p->parent;
   {
@@ -472,7 +472,7 @@ void free_port(Context &context, Slot &s) noexcept {
 
 // What waited is the parent's to send. A thread that does not exist here may have been putting something there.
 torque_err reattach_port(Slot &s, uint64_t handle) noexcept NO_THREAD_SAFETY_ANALYSIS {
-  auto &p = *static_cast<Port *>(ends(s).extra);
+  auto &p = *static_cast<Port *>(cold_of(s).object);
   if (p.lock.try_lock()) {
     p.backlog.clear();
     p.lock.unlock();
@@ -488,7 +488,7 @@ torque_err reattach_port(Slot &s, uint64_t handle) noexcept NO_THREAD_SAFETY_ANA
 }
 
 bool run_datagram(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept {
-  auto &p = *static_cast<Port *>(ends(s).extra);
+  auto &p = *static_cast<Port *>(cold_of(s).object);
   torque_datagrams *b = p.pool->take(t.worker);
   if (!b) return true;  // in use, and memory is short: there is one again when that call is over
   b->turn = &t;

@@ -143,7 +143,7 @@ DatagramSetup *setup_of(Slot &s, Kind kind) noexcept;
 torque_err send_datagram(uint64_t handle, const void *peer, socklen_t peer_len, const void *data, size_t size) noexcept;
 torque_err reply_datagram(torque_datagrams &b, uint32_t i, const void *data, size_t size) noexcept;
 // A port of that source, the one that is this thread's to send by, held until drop(). Errors: STALE, KIND, STATE, FORKED.
-torque_err hold_port(uint64_t handle, Seen *ret) noexcept;
+torque_err hold_port(uint64_t handle, Snapshot *ret) noexcept;
 // Of all its ports. Errors: the same.
 torque_err bytes_waiting(uint64_t handle, uint64_t *ret) noexcept;
 
@@ -161,7 +161,7 @@ void free_port(Context &, Slot &) noexcept;  // and its hold of the group
 torque_err reattach_port(Slot &, uint64_t) noexcept;
 
 torque_err start_group(Context &, Slot &, uint64_t) noexcept;
-void end_group(const Seen &, uint64_t) noexcept;
+void end_group(const Snapshot &, uint64_t) noexcept;
 void free_group(Context &, Slot &, uint32_t reason) noexcept;
 
 // One socket, of the program's or a part of a group.

@@ -82,7 +82,7 @@ constexpr int kFlags = MSG_DONTWAIT | MSG_NOSIGNAL;
 constexpr int kRounds = 4;  // of the backlog, before the other sources have their turn
 
 void ask(Slot &s, uint64_t handle, uint32_t interest) noexcept {
-  const Seen v{&s, s.domain.get(), s.word.load(std::memory_order_acquire), s.kind.get(), s.traits.get(), s.fd.get()};
+  const Snapshot v{&s, s.domain.get(), s.word.load(std::memory_order_acquire), s.kind.get(), s.traits.get(), s.fd.get()};
   (void)modify_fd(v, handle, interest);  // a source that has ended asks for nothing
 }
 
@@ -249,7 +249,7 @@ torque_datagrams *batch_of(uint64_t handle) noexcept {
 }
 
 torque_err send_now(Slot &s, uint64_t handle, const msghdr &m, const From *from) noexcept {
-  auto &p = *static_cast<Port *>(ends(s).extra);
+  auto &p = *static_cast<Port *>(cold_of(s).object);
   Domain &d = *s.domain.get();
   if (p.waiting.load(std::memory_order_acquire) == 0) {
     int error;
@@ -349,7 +349,7 @@ bool send_waiting(torque_datagrams &b) noexcept {
 namespace {
 
 // A datagram source that has started.
-torque_err hold_started(uint64_t handle, Seen *ret) noexcept {
+torque_err hold_started(uint64_t handle, Snapshot *ret) noexcept {
   if (!hold(handle, ret)) return TORQUE_ERR_STALE;
   torque_err err = TORQUE_ERR_NONE;
   if (ret->kind != Kind::datagram && ret->kind != Kind::datagrams) err = TORQUE_ERR_KIND;
@@ -361,11 +361,11 @@ torque_err hold_started(uint64_t handle, Seen *ret) noexcept {
 
 }  // namespace
 
-torque_err hold_port(uint64_t handle, Seen *ret) noexcept {
+torque_err hold_port(uint64_t handle, Snapshot *ret) noexcept {
   if (const torque_err err = hold_started(handle, ret)) return err;
   if (ret->kind == Kind::datagram) return TORQUE_ERR_NONE;
   Slot &s = *ret->slot;
-  const auto &group = *static_cast<PortGroup *>(ends(s).extra);
+  const auto &group = *static_cast<PortGroup *>(cold_of(s).object);
   const uint64_t port = group.ports.handle(ret->domain->context.home().index);
   const torque_err err = hold_started(port, ret);
   let_go(s);
@@ -373,13 +373,13 @@ torque_err hold_port(uint64_t handle, Seen *ret) noexcept {
 }
 
 torque_err bytes_waiting(uint64_t handle, uint64_t *ret) noexcept {
-  Seen v;
+  Snapshot v;
   if (const torque_err err = hold_started(handle, &v)) return err;
   uint64_t sum = 0;
   if (v.kind == Kind::datagram) {
-    sum = static_cast<Port *>(ends(*v.slot).extra)->waiting.load(std::memory_order_relaxed);
+    sum = static_cast<Port *>(cold_of(*v.slot).object)->waiting.load(std::memory_order_relaxed);
   } else {
-    const auto &group = *static_cast<PortGroup *>(ends(*v.slot).extra);
+    const auto &group = *static_cast<PortGroup *>(cold_of(*v.slot).object);
     for (uint32_t i = 0; i < group.ports.most(); ++i) {
       uint64_t part;
       if (bytes_waiting(group.ports.handle(i), &part) == TORQUE_ERR_NONE) sum += part;
@@ -393,7 +393,7 @@ torque_err bytes_waiting(uint64_t handle, uint64_t *ret) noexcept {
 torque_err send_datagram(uint64_t handle, const void *peer, socklen_t peer_len, const void *data,
                          size_t size) noexcept {
   if (torque_datagrams *b = batch_of(handle)) return gather(*b, peer, peer_len, false, nullptr, data, size);
-  Seen v;
+  Snapshot v;
   if (const torque_err err = hold_port(handle, &v)) return err;
   iovec part{const_cast<void *>(data), size};
   const msghdr m{const_cast<void *>(peer), peer_len, &part, 1, nullptr, 0, 0};

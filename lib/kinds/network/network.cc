@@ -229,7 +229,7 @@ Step NetworkSource::prepare(int fd) noexcept {
   return Step::ready;
 }
 
-NetworkSource *network_of(Slot &s) noexcept { return static_cast<NetworkSource *>(ends(s).extra); }
+NetworkSource *network_of(Slot &s) noexcept { return static_cast<NetworkSource *>(cold_of(s).object); }
 
 }  // namespace
 
@@ -243,7 +243,7 @@ torque_err prepare_network(Context &context, Slot &s, uint32_t kinds, uint32_t f
     context.alloc.put(buffer, kBuffer);
     return TORQUE_ERR_RESOURCE;
   }
-  ends(s).extra = n;
+  cold_of(s).object = n;
   s.traits.set(kOwnsFd);
   s.interest.store(TORQUE_READ, std::memory_order_relaxed);
   s.fd.set(fd.release());

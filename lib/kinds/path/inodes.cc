@@ -20,12 +20,12 @@ constexpr uint32_t kOnReading = IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE;
 }  // namespace
 
 // One source's interest in one inode.
-struct InodeQueue::Ear {
+struct InodeQueue::Subscription {
   int wd;
   InodeQueue *queue;
-  Ear *next;        // in its bucket
-  Ear *queue_prev;  // of its queue
-  Ear *queue_next;
+  Subscription *next;        // in its bucket
+  Subscription *queue_prev;  // of its queue
+  Subscription *queue_next;
 };
 
 Inodes::~Inodes() NO_THREAD_SAFETY_ANALYSIS {
@@ -49,7 +49,7 @@ torque_err Inodes::open(Context &context, Instance &i) noexcept {
   const uint64_t handle = handle_of(*s);
   s->traits.set(kOwnsFd);
   s->interest.store(TORQUE_READ, std::memory_order_relaxed);
-  ends(*s).number = static_cast<uint64_t>(&i - instances_);
+  cold_of(*s).number = static_cast<uint64_t>(&i - instances_);
   const int number = fd.get();
   s->fd.set(fd.release());
   err = start_fd(context, *s, handle);
@@ -101,8 +101,8 @@ void Inodes::close(InodeQueue &q) noexcept {
     Lock lock(lock_);
     Instance &i = instance_of(q);
     q.closed_ = true;
-    for (int n = 0; n < 64 && q.ears_; ++n) forget(i, q.ears_);
-    more = q.ears_ != nullptr;
+    for (int n = 0; n < 64 && q.subscriptions_; ++n) forget(i, q.subscriptions_);
+    more = q.subscriptions_ != nullptr;
   }
 }
 
@@ -113,7 +113,7 @@ void Inodes::detach(InodeQueue &q) noexcept {
   q.attached_ = false;
   (q.prev_ ? q.prev_->next_ : i.queues) = q.next_;
   if (q.next_) q.next_->prev_ = q.prev_;
-  while (q.ears_) forget(i, q.ears_);
+  while (q.subscriptions_) forget(i, q.subscriptions_);
   if (--i.users == 0) shut(i);
 }
 
@@ -141,28 +141,28 @@ torque_err Inodes::start_over(Context &context) noexcept {
 
 // ---- Who watches what ----
 
-Inodes::Ear **Inodes::find(Instance &i, int wd) noexcept {
-  Ear **at = &i.buckets[static_cast<uint32_t>(wd) & (i.bucket_count - 1)];
+Inodes::Subscription **Inodes::find(Instance &i, int wd) noexcept {
+  Subscription **at = &i.buckets[static_cast<uint32_t>(wd) & (i.bucket_count - 1)];
   while (*at && (*at)->wd != wd) at = &(*at)->next;
   return at;
 }
 
 // Those of one wd stand together, and so at the place where find() stops.
-Inodes::Ear *Inodes::find(Instance &i, int wd, const InodeQueue &q) noexcept {
-  Ear *e = *find(i, wd);
+Inodes::Subscription *Inodes::find(Instance &i, int wd, const InodeQueue &q) noexcept {
+  Subscription *e = *find(i, wd);
   while (e && (e->wd != wd || e->queue != &q)) e = e->next;
   return e;
 }
 
 bool Inodes::grow(Instance &i) noexcept {
   const size_t count = i.bucket_count ? i.bucket_count * 2 : kFirstBuckets;
-  auto **fresh = static_cast<Ear **>(alloc_.get(count * sizeof(Ear *), alignof(Ear *)));
+  auto **fresh = static_cast<Subscription **>(alloc_.get(count * sizeof(Subscription *), alignof(Subscription *)));
   if (!fresh) return false;
   for (size_t b = 0; b < count; ++b) fresh[b] = nullptr;
   for (size_t b = 0; b < i.bucket_count; ++b) {
-    while (Ear *e = i.buckets[b]) {
+    while (Subscription *e = i.buckets[b]) {
       i.buckets[b] = e->next;
-      Ear *&head = fresh[static_cast<uint32_t>(e->wd) & (count - 1)];
+      Subscription *&head = fresh[static_cast<uint32_t>(e->wd) & (count - 1)];
       e->next = head;
       head = e;
     }
@@ -175,29 +175,29 @@ bool Inodes::grow(Instance &i) noexcept {
 
 torque_err Inodes::listen(Instance &i, InodeQueue &q, int wd) noexcept {
   if (find(i, wd, q)) return TORQUE_ERR_NONE;
-  auto *e = alloc_.make<Ear>();
+  auto *e = alloc_.make<Subscription>();
   if (!e) return TORQUE_ERR_RESOURCE;
-  if (i.ears >= i.bucket_count) (void)grow(i);  // without memory: slower
-  Ear **at = find(i, wd);
-  *e = {wd, &q, *at, nullptr, q.ears_};
+  if (i.subscriptions >= i.bucket_count) (void)grow(i);  // without memory: slower
+  Subscription **at = find(i, wd);
+  *e = {wd, &q, *at, nullptr, q.subscriptions_};
   *at = e;
-  if (q.ears_) q.ears_->queue_prev = e;
-  q.ears_ = e;
-  ++i.ears;
+  if (q.subscriptions_) q.subscriptions_->queue_prev = e;
+  q.subscriptions_ = e;
+  ++i.subscriptions;
   return TORQUE_ERR_NONE;
 }
 
 // Takes it out, and the kernel's watch with it if nobody else listens.
-void Inodes::forget(Instance &i, Ear *ear) noexcept {
-  const int wd = ear->wd;
-  Ear **at = find(i, wd);
-  while (*at != ear) at = &(*at)->next;
-  *at = ear->next;
-  InodeQueue &q = *ear->queue;
-  (ear->queue_prev ? ear->queue_prev->queue_next : q.ears_) = ear->queue_next;
-  if (ear->queue_next) ear->queue_next->queue_prev = ear->queue_prev;
-  alloc_.destroy(ear);
-  --i.ears;
+void Inodes::forget(Instance &i, Subscription *subscription) noexcept {
+  const int wd = subscription->wd;
+  Subscription **at = find(i, wd);
+  while (*at != subscription) at = &(*at)->next;
+  *at = subscription->next;
+  InodeQueue &q = *subscription->queue;
+  (subscription->queue_prev ? subscription->queue_prev->queue_next : q.subscriptions_) = subscription->queue_next;
+  if (subscription->queue_next) subscription->queue_next->queue_prev = subscription->queue_prev;
+  alloc_.destroy(subscription);
+  --i.subscriptions;
   if (*find(i, wd) || i.fd < 0) return;
   ++i.removals;
   (void)::inotify_rm_watch(i.fd, wd);  // EINVAL: the inode is gone already
@@ -207,14 +207,14 @@ void Inodes::forget(Instance &i, Ear *ear) noexcept {
 void Inodes::forget_wd(Instance &i, int wd) noexcept {
   ++i.removals;
   const int fd = std::exchange(i.fd, -1);
-  while (Ear *e = *find(i, wd)) forget(i, e);
+  while (Subscription *e = *find(i, wd)) forget(i, e);
   i.fd = fd;
 }
 
 void Inodes::forget_all(Instance &i) noexcept {
   const int fd = std::exchange(i.fd, -1);
   for (InodeQueue *q = i.queues; q; q = q->next_) {
-    while (q->ears_) forget(i, q->ears_);
+    while (q->subscriptions_) forget(i, q->subscriptions_);
   }
   i.fd = fd;
 }
@@ -258,7 +258,7 @@ void Inodes::unwatch(InodeQueue &q, int wd) noexcept {
   Lock lock(lock_);
   Instance &i = instance_of(q);
   if (!i.buckets) return;
-  if (Ear *e = find(i, wd, q)) forget(i, e);
+  if (Subscription *e = find(i, wd, q)) forget(i, e);
 }
 
 // ---- Events ----
@@ -285,8 +285,8 @@ void Inodes::hand_out(Instance &i, const inotify_event &e) noexcept {
     for (InodeQueue *q = i.queues; q; q = q->next_) put(*q, e);
     return;
   }
-  for (Ear *ear = *find(i, e.wd); ear; ear = ear->next) {
-    if (ear->wd == e.wd) put(*ear->queue, e);
+  for (Subscription *subscription = *find(i, e.wd); subscription; subscription = subscription->next) {
+    if (subscription->wd == e.wd) put(*subscription->queue, e);
   }
   if (e.mask & IN_IGNORED) forget_wd(i, e.wd);
 }
@@ -322,6 +322,6 @@ bool Inodes::take(InodeQueue &q, Vec<char> *events, bool *ret_lost) noexcept {
   return any || *ret_lost;
 }
 
-bool run_inodes(Turn &t, Slot &s, uint64_t, uint32_t) noexcept { return inodes_of(t.context).read(ends(s).number != 0); }
+bool run_inodes(Turn &t, Slot &s, uint64_t, uint32_t) noexcept { return inodes_of(t.context).read(cold_of(s).number != 0); }
 
 }  // namespace torque

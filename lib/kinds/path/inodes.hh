@@ -34,7 +34,7 @@ class InodeQueue {
 
  private:
   friend class Inodes;
-  struct Ear;
+  struct Subscription;
 
   // Guarded by Inodes' lock.
   Vec<char> events_;     // inotify_event records
@@ -43,7 +43,7 @@ class InodeQueue {
   bool called_ = false;  // it was activated, and has not looked since
   bool attached_ = false;
   bool closed_ = false;
-  Ear *ears_ = nullptr;
+  Subscription *subscriptions_ = nullptr;
   InodeQueue *prev_ = nullptr;
   InodeQueue *next_ = nullptr;
 };
@@ -77,26 +77,26 @@ class Inodes {
   Mutex &lock_for_fork() noexcept { return lock_; }
 
  private:
-  using Ear = InodeQueue::Ear;
+  using Subscription = InodeQueue::Subscription;
   struct Instance {
     int fd = -1;
     uint64_t source = 0;  // that reads it
     uint32_t users = 0;
     uint64_t removals = 0;  // wds that may have ceased to be
     InodeQueue *queues = nullptr;
-    Ear **buckets = nullptr;
+    Subscription **buckets = nullptr;
     size_t bucket_count = 0;
-    size_t ears = 0;
+    size_t subscriptions = 0;
   };
 
   Instance &instance_of(const InodeQueue &q) noexcept REQUIRES(lock_) { return instances_[q.excludes]; }
   torque_err open(Context &context, Instance &i) noexcept REQUIRES(lock_);
   void shut(Instance &i) noexcept REQUIRES(lock_);
   bool grow(Instance &i) noexcept REQUIRES(lock_);
-  Ear **find(Instance &i, int wd) noexcept REQUIRES(lock_);
-  Ear *find(Instance &i, int wd, const InodeQueue &q) noexcept REQUIRES(lock_);
+  Subscription **find(Instance &i, int wd) noexcept REQUIRES(lock_);
+  Subscription *find(Instance &i, int wd, const InodeQueue &q) noexcept REQUIRES(lock_);
   torque_err listen(Instance &i, InodeQueue &q, int wd) noexcept REQUIRES(lock_);
-  void forget(Instance &i, Ear *ear) noexcept REQUIRES(lock_);
+  void forget(Instance &i, Subscription *subscription) noexcept REQUIRES(lock_);
   void forget_wd(Instance &i, int wd) noexcept REQUIRES(lock_);
   void forget_all(Instance &i) noexcept REQUIRES(lock_);
   void hand_out(Instance &i, const inotify_event &e) noexcept REQUIRES(lock_);

@@ -688,7 +688,7 @@ bool PathSource::prepare(Slot &s, bool *ret_more) noexcept {
   }
 }
 
-PathSource *path_of(Slot &s) noexcept { return static_cast<PathSource *>(ends(s).extra); }
+PathSource *path_of(Slot &s) noexcept { return static_cast<PathSource *>(cold_of(s).object); }
 
 }  // namespace
 
@@ -711,12 +711,12 @@ torque_err prepare_path(Context &context, Slot &s, const char *path, uint32_t ma
     return TORQUE_ERR_RESOURCE;
   }
   p->handle = handle_of(s);
-  ends(s).extra = p;
+  cold_of(s).object = p;
   return TORQUE_ERR_NONE;
 }
 
 torque_err start_path(Context &context, Slot &s, uint64_t handle) noexcept {
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;  // until it has started: another thread may remove it
   torque_err err = TORQUE_ERR_STATE;
   PathSource &p = *path_of(s);
@@ -735,7 +735,7 @@ torque_err start_path(Context &context, Slot &s, uint64_t handle) noexcept {
   return err;
 }
 
-void end_path(const Seen &v, uint64_t) noexcept {
+void end_path(const Snapshot &v, uint64_t) noexcept {
   Slot &s = *v.slot;
   timers_of(s).forget(s);
   if (PathSource *p = path_of(s)) inodes_of(s.domain.get()->context).close(*p);

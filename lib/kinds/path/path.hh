@@ -12,7 +12,7 @@ torque_err prepare_path(Context &context, Slot &s, const char *path, uint32_t ma
 
 bool run_path(Turn &, Slot &, uint64_t, uint32_t) noexcept;
 torque_err start_path(Context &, Slot &, uint64_t) noexcept;
-void end_path(const Seen &, uint64_t) noexcept;
+void end_path(const Snapshot &, uint64_t) noexcept;
 void free_path(Context &, Slot &) noexcept;
 
 inline constexpr KindOps kPathKind = {

@@ -15,7 +15,7 @@ struct Bell {
   std::atomic<uint32_t> strikes{0};
 };
 
-Bell &bell_of(Slot &s) { return *static_cast<Bell *>(ends(s).extra); }
+Bell &bell_of(Slot &s) { return *static_cast<Bell *>(cold_of(s).object); }
 
 }  // namespace
 
@@ -31,7 +31,7 @@ torque_err make_bell(Context &context, Fn fn, void *arg, uint64_t *ret) noexcept
   ++bells;
   s->fn = reinterpret_cast<Callback>(fn);
   s->arg.set(arg);
-  ends(*s).extra = bell;
+  cold_of(*s).object = bell;
   *ret = handle;
   return TORQUE_ERR_NONE;
 }
@@ -42,7 +42,7 @@ torque_err start_bell(Context &, Slot &s, uint64_t handle) noexcept {
 
 torque_err strike(uint64_t handle) noexcept {
   const Visit visit;
-  Seen v;
+  Snapshot v;
   if (!hold(handle, &v)) return TORQUE_ERR_STALE;
   torque_err err = TORQUE_ERR_KIND;
   if (v.kind == kBell) {
@@ -59,10 +59,10 @@ bool run_bell(Turn &, Slot &s, uint64_t handle, uint32_t) noexcept {
   return false;
 }
 
-void dismantle_bell(const Seen &, uint64_t) noexcept { ++dismantled; }
+void dismantle_bell(const Snapshot &, uint64_t) noexcept { ++dismantled; }
 
 void free_bell(Context &context, Slot &s, uint32_t) noexcept {
-  if (!ends(s).extra) return;
+  if (!cold_of(s).object) return;
   context.alloc.destroy(&bell_of(s));
   --bells;
 }

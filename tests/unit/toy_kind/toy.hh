@@ -19,7 +19,7 @@ extern int bells, dismantled;
 // ---- The kind ----
 bool run_bell(torque::Turn &, torque::Slot &, uint64_t, uint32_t) noexcept;
 torque_err start_bell(torque::Context &, torque::Slot &, uint64_t) noexcept;
-void dismantle_bell(const torque::Seen &, uint64_t) noexcept;
+void dismantle_bell(const torque::Snapshot &, uint64_t) noexcept;
 void free_bell(torque::Context &, torque::Slot &, uint32_t reason) noexcept;
 
 inline constexpr torque::KindOps kBellKind = {
