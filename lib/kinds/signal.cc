@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "base/fd.hh"
+#include "base/list.hh"
 #include "base/syscall.hh"
 #include "kinds/handler.hh"
 #include "kinds/signal.hh"
@@ -27,12 +28,13 @@ using Mask = uint64_t;  // bit signo - 1
 constexpr Mask bit_of(int signo) { return Mask{1} << (signo - 1); }
 
 // One signal source. Guarded by the hub's lock, like all lists here.
-struct Watch {
-  Watch(const Alloc &alloc, Mask m, uint64_t h, Context *c) noexcept : mask(m), handle(h), context(c), queue(alloc) {}
+struct SignalSource {
+  SignalSource(const Alloc &alloc, Mask m, uint64_t h, Context *c) noexcept : mask(m), handle(h), context(c), queue(alloc) {}
   const Mask mask;
   const uint64_t handle;
   Context *const context;
-  Watch *next = nullptr;
+  SignalSource *prev = nullptr;
+  SignalSource *next = nullptr;
   bool linked = false;
   Vec<torque_siginfo> queue;  // arrivals not told yet, from `told` on
   size_t told = 0;
@@ -49,7 +51,7 @@ struct Attachment {
 
 struct Hub {
   Mutex lock;
-  Watch *watches GUARDED_BY(lock) = nullptr;
+  List<SignalSource> sources GUARDED_BY(lock);  // in the order in which they came, which is that of the calls
   Attachment *attachments GUARDED_BY(lock) = nullptr;
   int pipe_read GUARDED_BY(lock) = -1;
   int pipe_write GUARDED_BY(lock) = -1;
@@ -117,7 +119,7 @@ torque_err install_mask(Mask mask) noexcept REQUIRES(hub.lock) {
 }
 
 void fan_out(const torque_siginfo &arrival) noexcept REQUIRES(hub.lock) {
-  for (Watch *w = hub.watches; w; w = w->next) {
+  for (SignalSource *w = hub.sources.front(); w; w = w->next) {
     if (!(w->mask & bit_of(arrival.signo))) continue;
     if (!w->queue.push(arrival)) ++w->bare[arrival.signo];
     (void)activate(w->handle, TORQUE_TRIGGER);
@@ -215,43 +217,26 @@ void detach(Context &context) noexcept REQUIRES(hub.lock) {
   }
 }
 
-void link(Watch &w) noexcept REQUIRES(hub.lock) {
-  // At the end: sources are told in the order in which they came.
-  Watch **at = &hub.watches;
-  while (*at) at = &(*at)->next;
-  *at = &w;
-  w.next = nullptr;
-  w.linked = true;
-}
-
-void unlink(Watch &w) noexcept REQUIRES(hub.lock) {
-  for (Watch **at = &hub.watches; *at; at = &(*at)->next) {
-    if (*at != &w) continue;
-    *at = w.next;
-    w.linked = false;
-    return;
-  }
-}
-
-torque_err enlist(Context &context, Watch &w) noexcept REQUIRES(hub.lock) {
+torque_err enlist(Context &context, SignalSource &w) noexcept REQUIRES(hub.lock) {
   torque_err err = open_descriptors();
   if (!err) err = install_mask(w.mask);
   if (err) {
-    if (!hub.watches) close_descriptors();
+    if (hub.sources.empty()) close_descriptors();
     return err;
   }
   err = attach(context);
   if (err) {
     uninstall_mask(w.mask);
-    if (!hub.watches) close_descriptors();
+    if (hub.sources.empty()) close_descriptors();
     return err;
   }
-  link(w);
+  hub.sources.push(w);
+  w.linked = true;
   return TORQUE_ERR_NONE;
 }
 
 // The next arrival to tell; false: none.
-bool next_arrival(Watch &w, torque_siginfo *ret) noexcept REQUIRES(hub.lock) {
+bool next_arrival(SignalSource &w, torque_siginfo *ret) noexcept REQUIRES(hub.lock) {
   if (w.told < w.queue.size()) {
     *ret = w.queue[w.told++];
     if (w.told == w.queue.size()) {
@@ -274,7 +259,7 @@ bool next_arrival(Watch &w, torque_siginfo *ret) noexcept REQUIRES(hub.lock) {
 torque_err prepare_signal(Context &context, Slot &s, const int32_t *signos, uint32_t count) noexcept {
   Mask mask = 0;
   for (uint32_t i = 0; i < count; ++i) mask |= bit_of(signos[i]);
-  auto *w = context.alloc.make<Watch>(context.alloc, mask, handle_of(s), &context);
+  auto *w = context.alloc.make<SignalSource>(context.alloc, mask, handle_of(s), &context);
   cold_of(s).object = w;
   return w ? TORQUE_ERR_NONE : TORQUE_ERR_RESOURCE;
 }
@@ -294,27 +279,28 @@ bool may_watch(int32_t signo) noexcept {
 torque_err start_signal(Context &context, Slot &s, uint64_t handle) noexcept {
   Lock lock(hub.lock);
   if (!arm_word(s, generation_of(handle))) return TORQUE_ERR_STATE;
-  const torque_err err = enlist(context, *static_cast<Watch *>(cold_of(s).object));
+  const torque_err err = enlist(context, *static_cast<SignalSource *>(cold_of(s).object));
   if (err) disarm_word(s, generation_of(handle));
   return err;
 }
 
 void end_signal(const Snapshot &v, uint64_t) noexcept {
-  auto *w = static_cast<Watch *>(cold_of(*v.slot).object);
+  auto *w = static_cast<SignalSource *>(cold_of(*v.slot).object);
   Lock lock(hub.lock);
   if (!w || !w->linked) return;
-  unlink(*w);
+  hub.sources.unlink(*w);
+  w->linked = false;
   uninstall_mask(w->mask);
   detach(*w->context);
-  if (!hub.watches) close_descriptors();
+  if (hub.sources.empty()) close_descriptors();
 }
 
-void free_signal(Context &context, Slot &s) noexcept { context.alloc.destroy(static_cast<Watch *>(cold_of(s).object)); }
+void free_signal(Context &context, Slot &s) noexcept { context.alloc.destroy(static_cast<SignalSource *>(cold_of(s).object)); }
 
 void look_for_arrivals(Slot &, uint64_t handle) noexcept { (void)activate(handle, TORQUE_READ); }
 
 bool run_signal(Turn &t, Slot &s, uint64_t handle, uint32_t) noexcept {
-  auto *w = static_cast<Watch *>(cold_of(s).object);
+  auto *w = static_cast<SignalSource *>(cold_of(s).object);
   for (uint32_t i = 0; i < kBatch; ++i) {
     torque_siginfo arrival;
     {
@@ -353,8 +339,8 @@ void hub_after_fork_in_child() noexcept NO_THREAD_SAFETY_ANALYSIS {
   handler::after_fork_in_child();
   close_descriptors();
   // No arrival may go to a context that is the parent's; those that are made anew enlist again.
-  for (Watch *w = hub.watches; w; w = w->next) w->linked = false;
-  hub.watches = nullptr;
+  for (SignalSource *w = hub.sources.front(); w; w = w->next) w->linked = false;
+  hub.sources.clear();
   hub.lock.unlock();
 }
 
@@ -382,7 +368,7 @@ torque_err reattach_signals(Context &context) noexcept {
     Snapshot v;
     if (err || !look(handle, &v) || v.kind != Kind::signal || word::state(v.word) == word::NEW) return;
     Lock lock(hub.lock);
-    err = enlist(context, *static_cast<Watch *>(cold_of(*v.slot).object));
+    err = enlist(context, *static_cast<SignalSource *>(cold_of(*v.slot).object));
   });
   if (!err) return err;
   // As if nothing had been, so that it can be tried again.
