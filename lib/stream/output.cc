@@ -70,8 +70,9 @@ ssize_t put_file(Hold &h, Piece &p, size_t most, torque_err *ret_err) noexcept {
   return -1;
 }
 
-// What was sent, off the list.
-void strike(Hold &h, uint64_t n) noexcept {
+// What was sent, off the list. Who lent a piece is told, and may do as it likes with the stream: so *ret_gone is freed when
+// all is noted.
+void strike(Hold &h, uint64_t n, Pieces *ret_gone) noexcept {
   Pieces &wire = h.s.wire;
   while (n) {
     Piece &p = *wire.first;
@@ -79,7 +80,7 @@ void strike(Hold &h, uint64_t n) noexcept {
     p.take(of_it);
     if (p.kind == Piece::Kind::file) p.offset += of_it;
     n -= of_it;
-    if (p.left == 0) free_piece(h, wire.pop());
+    if (p.left == 0) ret_gone->push(*wire.pop());
   }
 }
 
@@ -256,15 +257,11 @@ torque_err append_wire(Hold &h, const char *data, size_t length) noexcept {
 
 void drop_output(Hold &h) noexcept {
   uint64_t n = 0;
-  const auto drop = [&](Pieces &list) {
-    while (Piece *p = list.pop()) {
-      n += p->left;
-      free_piece(h, p);
-    }
-  };
-  drop(h.s.wire);
-  if (h.s.layers) drop(h.s.layers->plain);
+  Pieces gone = std::exchange(h.s.wire, {});
+  if (h.s.layers) gone.append(h.s.layers->plain);
+  for (const Piece *p = gone.first; p; p = p->next) n += p->left;
   spent(h, n);
+  while (Piece *p = gone.pop()) free_piece(h, p);  // who lent one may do as it likes with the stream
 }
 
 // All output is one piece of our own, and the descriptor takes it: mostly. False: nothing was done, or something is left.
@@ -281,7 +278,7 @@ static bool send_one(Hold &h, size_t *budget) noexcept {
   const auto sent = static_cast<uint64_t>(n);
   h.turn.counters.add(Counter::bytes_out, sent);
   if (sent == length) free_piece(h, wire.pop());
-  else strike(h, sent);
+  else p->take(sent);
   spent(h, sent);
   note_out(h);
   *budget -= std::min<uint64_t>(*budget, sent);
@@ -312,16 +309,23 @@ void send_wire(Hold &h, size_t *budget) noexcept {
     }
     const auto sent = static_cast<uint64_t>(n);
     h.turn.counters.add(Counter::bytes_out, sent);
-    strike(h, sent);
+    Pieces gone;
+    strike(h, sent, &gone);
     spent(h, sent);
     note_out(h);
     *budget -= std::min<uint64_t>(*budget, sent);
+    while (Piece *p = gone.pop()) free_piece(h, p);
+    if (h.over()) return;
   }
 }
 
+bool may_relieve(const Hold &h) noexcept {
+  if (!h.is(kCongested) || h.s.pending.load(std::memory_order_relaxed) > h.s.type->output_low) return false;
+  return h.is(kOpened | kClosing);  // else a layer was put on top: told when it is ready
+}
+
 void relieve(Hold &h) noexcept {
-  if (!h.is(kCongested) || h.s.pending.load(std::memory_order_relaxed) > h.s.type->output_low) return;
-  if (!h.is(kOpened | kClosing)) return;  // a layer was put on top: told when it is ready
+  if (!may_relieve(h)) return;
   h.clear(kCongested);
   h.set(kRetell);
   note_in(h);
@@ -335,6 +339,7 @@ bool pump_output(Hold &h, size_t *budget) noexcept {
     if (h.s.layers) h.is(kOpened) ? push_plain(h) : flush_layers(h);  // what a handshake has to say
     if (h.over()) return true;
     send_wire(h, budget);
+    if (h.over()) return true;
     const Layers *l = h.s.layers;
     if (h.is(kBroken) || !l || l->plain.empty() || l->held || !h.s.wire.empty() || !*budget || !h.is(kOpened)) break;
   }

@@ -48,7 +48,7 @@ bool run_plain(Hold &h, size_t *in, size_t *out, bool *ret_again) noexcept {
     if (h.s.wire.empty()) continue;
     // Answers go out before more is read: small ones soon, large ones while they are in the cache.
     send_wire(h, out);
-    if (!is_plain(h) || !h.s.wire.empty()) return false;
+    if (h.over() || !is_plain(h) || !h.s.wire.empty()) return false;  // a release function may have ended it
   }
   *ret_again = h.is(kReadable);
   return true;

@@ -145,6 +145,12 @@ bool can_send(const Stream &s) noexcept {
   return !s.wire.empty() || (s.layers && !s.layers->plain.empty() && !s.layers->held);
 }
 
+// The last pass began without it: a callback behind that has written.
+bool is_unsent(const Hold &h) noexcept {
+  const Stream &s = h.s;
+  return !s.wire.empty() || (h.is(kOpened) && s.layers && !s.layers->plain.empty() && !s.layers->held);
+}
+
 void release_pieces(const Alloc &alloc, Pool *pool, Pieces &pieces) noexcept {
   while (Piece *p = pieces.pop()) pool ? pool->give(p) : free_piece(alloc, p);
 }
@@ -316,8 +322,9 @@ enum class Step : uint8_t {
   none,
   read,     // the descriptor has more
   send,     // the descriptor takes more
+  relieve,  // output is short enough again, and the program does not know
   feed,     // a layer stopped, and there is room above it
-  tell,     // what is kept is told again
+  tell,     // what is kept is told again, or the end
   advance,  // a layer was put on top, or starts
   look,     // the connection may be lost
   goaway,   // the context is being drained
@@ -328,9 +335,10 @@ enum class Step : uint8_t {
 Step next_step(const Hold &h, bool cut, bool went) noexcept {
   const Stream &s = h.s;
   if ((cut || went) && wants_wire(h) && !is_held_back(h, kIn)) return Step::read;
-  if (cut && h.is(kWritable) && can_send(s) && !is_held_back(h, kOut)) return Step::send;
+  if (h.is(kWritable) && (cut ? can_send(s) : is_unsent(h)) && !is_held_back(h, kOut)) return Step::send;
+  if (may_relieve(h)) return Step::relieve;
   if (any_stopped(s) && (wants_input(h) || h.is(kClosing) || s.layers->held || !layers_ready(s))) return Step::feed;
-  if (h.is(kRetell) && s.kept && may_tell(h)) return Step::tell;
+  if (h.is(kRetell) && may_tell(h)) return Step::tell;
   if (h.is(kPushed) || may_advance(h)) return Step::advance;
   if (h.is(kLost) && input_rests(h)) return Step::look;
   return goaway_is_due(h) ? Step::goaway : Step::none;

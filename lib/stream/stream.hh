@@ -302,6 +302,7 @@ inline uint64_t between(const Stream &s) noexcept {
 inline bool output_waits(const Stream &s) noexcept { return s.pending.load(std::memory_order_relaxed) || between(s); }
 void drop_output(Hold &h) noexcept;
 // Output is short enough again: the program is told.
+bool may_relieve(const Hold &h) noexcept;
 void relieve(Hold &h) noexcept;
 // Whether so much waits that the program is to be told when less does.
 inline void congest(Hold &h) noexcept {
