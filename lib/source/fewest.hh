@@ -2,6 +2,8 @@
 // Which domain has the fewest sources, without asking all of them each time: one is taken until it has more than the
 // next, and the search for that goes on from there. With few sources the answer is exact, with many it is off by an
 // eighth at most, or by what other threads do meanwhile.
+// Where all have the same, and one source goes as another comes, half of the domains would be asked each time. So no more
+// than kAskedMost are: where there are more domains, the answer is one of the fewest among those.
 #pragma once
 
 #include <algorithm>
@@ -12,6 +14,8 @@ namespace torque {
 
 class Fewest {
  public:
+  static constexpr uint32_t kAskedMost = 64;
+
   // load(i): how many domain i has. Requires: count is always the same, below 2^16.
   template <class Load>
   uint32_t pick(uint32_t count, Load load) noexcept {
@@ -20,7 +24,7 @@ class Fewest {
     if (load(last) <= limit_of(hint)) return last;
     uint64_t least = kMost, second = kMost;
     uint32_t best = last;
-    for (uint32_t i = next(last, count), left = count; left > 0; i = next(i, count), --left) {
+    for (uint32_t i = next(last, count), left = std::min(count, kAskedMost); left > 0; i = next(i, count), --left) {
       const uint64_t n = load(i);
       if (n <= limit_of(hint)) {
         keep(limit_of(hint), i);

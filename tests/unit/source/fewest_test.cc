@@ -87,6 +87,32 @@ void stays_near_while_sources_come_and_go(void **) {
   assert_true(d.asked < 200000 * 4);
 }
 
+// All have the same, and as many come as go: whom to take must be found each time.
+void however_many_domains_there_are_few_are_asked(void **) {
+  for (const uint32_t burst : {1u, 2u, 8u, 64u}) {
+    std::mt19937 random(20260102);
+    Domains d(1024);
+    std::vector<uint32_t> where;
+    for (int i = 0; i < 1024 * 16; ++i) where.push_back(d.add());
+    d.asked = 0;
+    for (int i = 0; i < 20000; ++i) {
+      for (uint32_t j = 0; j < burst; ++j) {
+        std::swap(where[random() % where.size()], where.back());
+        d.remove(where.back());
+        where.pop_back();
+      }
+      for (uint32_t j = 0; j < burst; ++j) {
+        const uint64_t before = d.asked;
+        where.push_back(d.add());
+        assert_true(d.asked - before <= Fewest::kAskedMost + 1);
+      }
+    }
+    assert_true(d.asked < uint64_t{20000} * burst * 32);
+    assert_true(d.least() >= 16 / 2);
+    assert_true(d.most() <= 16 * 3 / 2);
+  }
+}
+
 // Sources that callbacks add near themselves are not asked about.
 void what_was_added_elsewhere_counts(void **) {
   Domains d(6);
@@ -105,6 +131,7 @@ int main() {
       cmocka_unit_test(one_that_has_fewer_is_filled_up),
       cmocka_unit_test(after_all_have_gone_it_begins_anew),
       cmocka_unit_test(stays_near_while_sources_come_and_go),
+      cmocka_unit_test(however_many_domains_there_are_few_are_asked),
       cmocka_unit_test(what_was_added_elsewhere_counts),
   };
   return cmocka_run_group_tests(tests, nullptr, nullptr);
