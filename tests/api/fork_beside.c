@@ -379,8 +379,16 @@ static void what_it_served_is_served_in_the_child(void **state) {
   }
 }
 
+/* ThreadSanitizer gives up when a thread of a child has the number of a thread that its parent had: the job's helper. */
+#if defined(__SANITIZE_THREAD__)
+#define CANNOT_BE_SEEN(scene) ((scene).make == make_job)
+#else
+#define CANNOT_BE_SEEN(scene) 0
+#endif
+
 static void what_this_thread_serves_goes_on(void **state) {
   for (size_t i = 0; i < sizeof scenes / sizeof *scenes; i++) {
+    if (CANNOT_BE_SEEN(scenes[i])) continue;
     set_up(*state);
     s.splits = 1;
     scenes[i].make();
