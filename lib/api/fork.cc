@@ -81,7 +81,7 @@ void unlock_watchdogs() noexcept NO_THREAD_SAFETY_ANALYSIS {
   each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.watchdog.lock_for_fork().unlock(); });
 }
 void inherit_watchdogs() noexcept {
-  each_context([](torque_ctx &c) { c.watchdog.forget(); });
+  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.watchdog.forget(); });
   unlock_watchdogs();
 }
 
@@ -92,7 +92,7 @@ void unlock_helpers() noexcept NO_THREAD_SAFETY_ANALYSIS {
   each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.helpers.lock_for_fork().unlock(); });
 }
 void inherit_helpers() noexcept {
-  each_context([](torque_ctx &c) { c.helpers.forget(); });
+  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.helpers.forget(); });
   unlock_helpers();
 }
 
@@ -103,7 +103,7 @@ void unlock_rings() noexcept NO_THREAD_SAFETY_ANALYSIS {
   each_context([](torque_ctx &c) { c.files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.lock_for_fork().unlock(); }); });
 }
 void inherit_rings() noexcept {
-  each_context([](torque_ctx &c) { c.files.each([](Files &f) { f.forget(); }); });
+  each_context([](torque_ctx &c) { c.files.each([](Files &f) NO_THREAD_SAFETY_ANALYSIS { f.forget(); }); });
   unlock_rings();
 }
 
