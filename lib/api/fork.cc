@@ -74,26 +74,19 @@ void inherit_teams() noexcept {
 
 // ---- Other threads of the library's, and the kernel's rings ----
 
-void lock_watchdogs() noexcept NO_THREAD_SAFETY_ANALYSIS {
-  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.watchdog.lock_for_fork().lock(); });
+// A part that each context has one of, by its place there.
+template <auto kPart>
+void lock_each() noexcept NO_THREAD_SAFETY_ANALYSIS {
+  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { (c.*kPart).lock_for_fork().lock(); });
 }
-void unlock_watchdogs() noexcept NO_THREAD_SAFETY_ANALYSIS {
-  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.watchdog.lock_for_fork().unlock(); });
+template <auto kPart>
+void unlock_each() noexcept NO_THREAD_SAFETY_ANALYSIS {
+  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { (c.*kPart).lock_for_fork().unlock(); });
 }
-void inherit_watchdogs() noexcept {
-  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.watchdog.forget(); });
-  unlock_watchdogs();
-}
-
-void lock_helpers() noexcept NO_THREAD_SAFETY_ANALYSIS {
-  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.helpers.lock_for_fork().lock(); });
-}
-void unlock_helpers() noexcept NO_THREAD_SAFETY_ANALYSIS {
-  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.helpers.lock_for_fork().unlock(); });
-}
-void inherit_helpers() noexcept {
-  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { c.helpers.forget(); });
-  unlock_helpers();
+template <auto kPart>
+void inherit_each() noexcept {
+  each_context([](torque_ctx &c) NO_THREAD_SAFETY_ANALYSIS { (c.*kPart).forget(); });
+  unlock_each<kPart>();
 }
 
 void lock_rings() noexcept NO_THREAD_SAFETY_ANALYSIS {
@@ -136,10 +129,15 @@ void unlock_context(torque_ctx &ctx) noexcept NO_THREAD_SAFETY_ANALYSIS {
 void lock_contexts() noexcept { each_context(lock_context); }
 void unlock_contexts() noexcept { each_context(unlock_context); }
 
-void lock_directory() noexcept NO_THREAD_SAFETY_ANALYSIS { directory_lock().lock(); }
-void unlock_directory() noexcept NO_THREAD_SAFETY_ANALYSIS { directory_lock().unlock(); }
-void lock_spawn_mask() noexcept NO_THREAD_SAFETY_ANALYSIS { spawn_mask_lock_for_fork().lock(); }
-void unlock_spawn_mask() noexcept NO_THREAD_SAFETY_ANALYSIS { spawn_mask_lock_for_fork().unlock(); }
+// One lock of the process.
+template <Mutex &(*kLock)() noexcept>
+void lock_one() noexcept NO_THREAD_SAFETY_ANALYSIS {
+  kLock().lock();
+}
+template <Mutex &(*kLock)() noexcept>
+void unlock_one() noexcept NO_THREAD_SAFETY_ANALYSIS {
+  kLock().unlock();
+}
 
 struct Participant {
   void (*before)() noexcept;
@@ -151,15 +149,15 @@ struct Participant {
 constexpr Participant kParticipants[] = {
     {lock_registry, unlock_registry, inherit_registry},
     {lock_teams, unlock_teams, inherit_teams},
-    {lock_watchdogs, unlock_watchdogs, inherit_watchdogs},
-    {lock_helpers, unlock_helpers, inherit_helpers},
+    {lock_each<&torque_ctx::watchdog>, unlock_each<&torque_ctx::watchdog>, inherit_each<&torque_ctx::watchdog>},
+    {lock_each<&torque_ctx::helpers>, unlock_each<&torque_ctx::helpers>, inherit_each<&torque_ctx::helpers>},
     {lock_rings, unlock_rings, inherit_rings},
     {lock_conditions_for_fork, []() noexcept { unlock_conditions_after_fork(false); },
      []() noexcept { unlock_conditions_after_fork(true); }},
     {hub_before_fork, hub_after_fork_in_parent, hub_after_fork_in_child},
     {lock_contexts, unlock_contexts, unlock_contexts},
-    {lock_directory, unlock_directory, unlock_directory},
-    {lock_spawn_mask, unlock_spawn_mask, unlock_spawn_mask},
+    {lock_one<directory_lock>, unlock_one<directory_lock>, unlock_one<directory_lock>},
+    {lock_one<spawn_mask_lock_for_fork>, unlock_one<spawn_mask_lock_for_fork>, unlock_one<spawn_mask_lock_for_fork>},
     {lock_waiters_for_fork, unlock_waiters_after_fork, unlock_waiters_after_fork},
     {lock_visits_for_fork, []() noexcept { unlock_visits_after_fork(false); }, []() noexcept { unlock_visits_after_fork(true); }},
 };
