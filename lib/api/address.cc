@@ -47,8 +47,7 @@ bool copy_text(string_view text, char (&to)[N]) noexcept {
 
 template <class Sockaddr>
 void put(const Sockaddr &address, size_t len, Address *ret) noexcept {
-  std::memcpy(&ret->storage, &address, len);
-  ret->len = static_cast<socklen_t>(len);
+  ret->set(&address, len);
 }
 
 void put_inet(const in_addr &address, uint16_t port, Address *ret) noexcept {
@@ -234,8 +233,8 @@ torque_err torque_address_parse(const char *text, uint16_t default_port, void *a
   if (!text || !ret_len || (size && !addr)) return TORQUE_ERR_INVAL;
   Address address;
   if (const torque_err err = parse_address(text, default_port, &address)) return err;
-  if (size) std::memcpy(addr, &address.storage, std::min<size_t>(size, address.len));
-  *ret_len = address.len;
+  if (size) std::memcpy(addr, &address.bytes, std::min<size_t>(size, address.length));
+  *ret_len = address.length;
   return TORQUE_ERR_NONE;
 }
 

@@ -2,18 +2,15 @@
 // What a text that means a socket address says.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <cstdint>
 
+#include "base/socket.hh"
 #include "libtorque/error.h"
 
 namespace torque {
 
-struct Address {
-  sockaddr_storage storage;
-  socklen_t len;
-  bool any;  // of every family: IPv4 as well where it is an IPv6 address
+struct Address : sockets::Address {
+  bool any = false;  // of every family: IPv4 as well where it is an IPv6 address
 };
 
 // Errors: as torque_address_parse(); *ret is garbage then.

@@ -93,8 +93,7 @@ torque_err torque_datagram_bind_new(struct torque_ctx *ctx, const void *addr, ui
   setup.fn = fn;
   setup.arg = arg;
   setup.flags = flags;
-  setup.address.length = addrlen;
-  std::memcpy(&setup.address.bytes, addr, addrlen);
+  setup.address.set(addr, addrlen);
   Slot *s;
   if (const torque_err err = make_port(ctx->core, setup, &s)) return err;
   *ret_source = handle_of(*s);

@@ -41,8 +41,7 @@ torque_err make_own(torque_ctx *ctx, const Address &address, int32_t backlog, ui
                     void *arg, torque_source *ret_source) noexcept {
   Listener *l;
   if (const torque_err err = make(ctx, fn, arg, policy, &l, ret_source)) return err;
-  std::memcpy(&l->address.bytes, &address.storage, address.len);
-  l->address.length = address.len;
+  l->address = address;
   l->both_families = address.any;
   l->backlog = backlog ? backlog : SOMAXCONN;
   return TORQUE_ERR_NONE;
@@ -60,9 +59,7 @@ torque_err torque_listen_new(struct torque_ctx *ctx, const void *addr, uint32_t 
     return TORQUE_ERR_INVAL;
   }
   Address address;
-  std::memcpy(&address.storage, addr, addrlen);
-  address.len = addrlen;
-  address.any = false;
+  address.set(addr, addrlen);
   return make_own(ctx, address, backlog, policy, fn, arg, ret_source);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <cstring>
 #include <utility>
 
 #include "base/error.hh"
@@ -37,6 +38,11 @@ struct Address {
   const sockaddr *get() const noexcept { return reinterpret_cast<const sockaddr *>(&bytes); }
   sa_family_t family() const noexcept { return bytes.ss_family; }
   bool is_inet() const noexcept { return family() == AF_INET || family() == AF_INET6; }
+
+  void set(const void *from, size_t n) noexcept {
+    std::memcpy(&bytes, from, n);
+    length = static_cast<socklen_t>(n);
+  }
 
   // What the socket is bound to: the system chooses a port where none was asked for.
   torque_err learn(int fd) noexcept {
