@@ -296,11 +296,6 @@ torque_err descriptor_of_listener(const Snapshot &seen, uint64_t handle, int32_t
   return err;
 }
 
-void end_acceptor(const Snapshot &v, uint64_t handle) noexcept {
-  detach_fd(v, handle);
-  timers_of(*v.slot).forget(*v.slot);
-}
-
 uint64_t listener_of_part(Slot &s) noexcept {
   const auto *l = static_cast<const Listener *>(cold_of(s).object);
   return l ? l->parent : 0;

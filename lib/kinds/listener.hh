@@ -114,7 +114,6 @@ void revive_listener(Slot &) noexcept;
 torque_err descriptor_of_listener(const Snapshot &, uint64_t, int32_t *ret) noexcept;
 
 bool run_acceptor(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-void end_acceptor(const Snapshot &, uint64_t) noexcept;
 uint64_t listener_of_part(Slot &) noexcept;
 void free_acceptor(Context &, Slot &) noexcept;  // and its hold of the listener
 
@@ -136,7 +135,7 @@ inline constexpr KindOps kAcceptorKind = {
     .name = "acceptor",
     .public_kind = TORQUE_KIND_LISTENER,
     .traits = trait::kDescriptor | trait::kPartOfAnother,
-    .dismantle = end_acceptor,
+    .dismantle = detach_fd_and_deadline,
     .free_before_final = free_acceptor,
     .whole = listener_of_part,
     .reattach = reattach_fd,

@@ -103,6 +103,11 @@ void detach_fd(const Snapshot &v, uint64_t handle) noexcept {
   v.domain->count(Counter::controls);
 }
 
+void detach_fd_and_deadline(const Snapshot &v, uint64_t handle) noexcept {
+  detach_fd(v, handle);
+  timers_of(*v.slot).forget(*v.slot);
+}
+
 void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept {
   torque_err err;
   uint32_t interest;

@@ -25,7 +25,7 @@ void release(Slot &s, uint64_t handle) noexcept {
   const uint64_t w = s.word.load(std::memory_order_relaxed);
   if ((ops_of(s).traits & trait::kParent) || running(w) == 0) return;
   const bool ended = state(w) == RETIRED;
-  if (ended) dismantle_again(s, handle);
+  if (ended) (void)dismantle({&s, s.domain.get(), w, s.kind.get(), s.traits.get(), s.fd.get()}, handle);
   const bool queued = s.strand_events != 0;
   const uint64_t held = callbacks_here(s, handle) + queued + (w & LEFT ? 1 : 0);
   const bool cut_off = state(w) == HELD && held == 0;

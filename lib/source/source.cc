@@ -355,6 +355,13 @@ bool disarm_word(Slot &s, uint32_t gen) noexcept {
   return false;
 }
 
+bool dismantle(const Snapshot &v, uint64_t handle) noexcept {
+  Slot &s = *v.slot;
+  if (const auto undo = ops_of(s).dismantle) undo(v, handle);
+  Strand *strand = cold_of(s).strand.get();
+  return strand && strand->withdraw(s);
+}
+
 namespace {
 
 // As one more holder of what was retired: null when it had ended already.
@@ -364,9 +371,7 @@ Slot *retire_held(uint64_t handle, uint32_t why, bool only_new) noexcept {
   TORQUE_PROBE2(retire, handle, why);
   Slot &s = *v.slot;
   v.domain = s.domain.get();  // it may have moved until it started
-  if (const auto dismantle = ops_of(s).dismantle) dismantle(v, handle);
-  Strand *strand = cold_of(s).strand.get();
-  if (strand && strand->withdraw(s)) drop(s);  // the queue's hold: nobody need come for it
+  if (dismantle(v, handle)) drop(s);  // the queue's hold: nobody need come for it
   return &s;
 }
 
@@ -418,13 +423,6 @@ torque_err retire_and_wait(uint64_t handle, uint32_t why) noexcept {
   const torque_err err = retire_unless_waited_for(handle, why);
   if (err == TORQUE_ERR_NONE || err == TORQUE_ERR_STALE) wait_for_end(index_of(handle), generation_of(handle));
   return err;
-}
-
-void dismantle_again(Slot &s, uint64_t handle) noexcept {
-  const Snapshot v = {&s, s.domain.get(), s.word.load(std::memory_order_acquire), s.kind.get(), s.traits.get(), s.fd.get()};
-  if (const auto dismantle = ops_of(s).dismantle) dismantle(v, handle);
-  Strand *strand = cold_of(s).strand.get();
-  if (strand && strand->withdraw(s)) s.word.fetch_sub(kRunningOne, std::memory_order_relaxed);
 }
 
 void drop(Slot &s) noexcept {

@@ -59,7 +59,7 @@ bool disarm_word(Slot &s, uint32_t generation) noexcept;  // ARMED -> NEW, after
 // NEW -> ARMED, once nobody sets it up. False: it was not NEW any more.
 bool arm_when_set_up(Slot &s, uint32_t generation) noexcept;
 
-// SlotCold a source: no new callback starts. The last of those who hold it finishes it: perhaps before this returns.
+// Ends a source: no new callback starts. The last of those who hold it finishes it: perhaps before this returns.
 // Returns: false when it had ended already. only_new: or was started.
 bool retire(uint64_t handle, uint32_t reason, bool only_new = false) noexcept;
 // The same, without finishing it here: its finalizer is not for this thread, which may hold the program's locks.
@@ -67,6 +67,9 @@ void retire_for_others(uint64_t handle, uint32_t reason) noexcept;
 // As retire(), and waits for the finalizer. Errors: STALE another call has ended it, and that end is waited for; DEADLOCK;
 // STATE a job that was started. No visit may be under way.
 torque_err retire_and_wait(uint64_t handle, uint32_t reason) noexcept;
+// Of a source that has ended and is held: takes it out of the kernel and of all lists, where it is still there. True: its
+// strand's queue had it, and a hold of it, which is the caller's to give up.
+bool dismantle(const Snapshot &v, uint64_t handle) noexcept;
 // For a worker, a remover or a child that gives a source up. The last one finishes it, here.
 void drop(Slot &s) noexcept;
 // For any other call: if it is the last one, the domain's workers finish the source, or who waits for its end.
@@ -97,8 +100,6 @@ uint32_t finish_left(Domain &d, uint32_t limit) noexcept;
 void revive_sources(Context &context) noexcept;
 // How many callbacks of it this thread is in.
 uint32_t callbacks_here(Slot &s, uint64_t handle) noexcept;
-// Undoes what an end must undo, which may have been done.
-void dismantle_again(Slot &s, uint64_t handle) noexcept;
 // Calls f(domain, slot, handle) with each that is live, or has ended and is to be finished by somebody.
 template <class F>
 void each_unfinished(Context &context, F f) noexcept {
@@ -129,6 +130,7 @@ void serve_held(Turn &t, Slot &s, uint64_t handle, uint32_t events) noexcept;
 torque_err start_fd(Context &context, Slot &s, uint64_t handle) noexcept;
 torque_err modify_fd(const Snapshot &v, uint64_t handle, uint32_t interest) noexcept;
 void detach_fd(const Snapshot &v, uint64_t handle) noexcept;          // the kernel and the table forget it, if they know it
+void detach_fd_and_deadline(const Snapshot &v, uint64_t handle) noexcept;
 void rearm_fd(Domain &d, int fd, uint64_t handle) noexcept;
 torque_err reattach_fd(Slot &s, uint64_t handle) noexcept;        // after a fork
 // In a queue that was rebuilt. Requires: the number's lock, and that the source owns the number.

@@ -142,24 +142,16 @@ void propagate_end(Hold &h) noexcept {
 
 ssize_t read_into(Hold &h, size_t most, size_t *ret_asked) noexcept {
   Stream &s = h.s;
-  const int fd = s.slot->fd.get();
   Pool &pool = h.turn.pool;
-  char *scratch = pool.scratch(0);
   // What is kept never passes the high mark. (While it closes nothing more is kept.)
   const bool behind = s.kept && !s.layers && !h.is(kClosing);
   const size_t room = behind ? input_high(s) - s.kept->left : SIZE_MAX;
   const size_t ask = std::min({pool.ask(), std::max<size_t>(most, 1), room});
-  if (!behind) {
-    *ret_asked = ask;
-    const ssize_t n = h.is(kSocket) ? sys::retry([&] { return ::recv(fd, scratch, ask, 0); })
-                                    : sys::retry([&] { return ::read(fd, scratch, ask); });
-    if (n > 0) pool.got(static_cast<size_t>(n));
-    return n;
-  }
-  iovec parts[2] = {{s.kept->tail(), std::min(s.kept->tail_room(), ask)}, {scratch, 0}};
-  parts[1].iov_len = ask - parts[0].iov_len;
   *ret_asked = ask;
-  return sys::retry([&] { return ::readv(fd, parts, parts[1].iov_len ? 2 : 1); });
+  if (!behind) return read_scratch(h, ask);
+  iovec parts[2] = {{s.kept->tail(), std::min(s.kept->tail_room(), ask)}, {pool.scratch(0), 0}};
+  parts[1].iov_len = ask - parts[0].iov_len;
+  return sys::retry([&] { return ::readv(s.slot->fd.get(), parts, parts[1].iov_len ? 2 : 1); });
 }
 
 // How the end of a pseudo-terminal's other side is told to whoever made it.
@@ -171,6 +163,13 @@ bool is_terminals_end(const Hold &h, int e) noexcept {
   return is;
 }
 
+// Behind what is kept. False: no memory, and the stream has ended.
+bool keep_input(Hold &h, const char *data, size_t length) noexcept {
+  if (keep(h, &h.s.kept, data, length)) return true;
+  fail(h, TORQUE_ERR_RESOURCE);
+  return false;
+}
+
 // n bytes came, into the tail of what was kept and then into the scratch memory.
 bool arrived(Hold &h, size_t n) noexcept {
   Stream &s = h.s;
@@ -180,10 +179,7 @@ bool arrived(Hold &h, size_t n) noexcept {
   if (!s.kept) return tell_program(h, scratch, n);
   const size_t fits = std::min<size_t>(s.kept->tail_room(), n);
   s.kept->left += fits;
-  if (n > fits && !keep(h, &s.kept, scratch, n - fits)) {
-    fail(h, TORQUE_ERR_RESOURCE);
-    return false;
-  }
+  if (!keep_input(h, scratch, n - fits)) return false;
   return may_tell(h) ? tell_kept(h) : false;
 }
 
@@ -234,11 +230,7 @@ bool input_rests(const Hold &h) noexcept {
 }
 
 bool mind_rest(Hold &h, const char *data, size_t length, size_t taken) noexcept {
-  if (h.over()) return false;
-  if (!keep(h, &h.s.kept, data + taken, length - taken)) {
-    fail(h, TORQUE_ERR_RESOURCE);
-    return false;
-  }
+  if (h.over() || !keep_input(h, data + taken, length - taken)) return false;
   if (h.is(kPushed)) return feed_pushed(h);
   note_full(h, taken);
   return wants_input(h);
@@ -250,16 +242,23 @@ bool tell_program(Hold &h, const char *data, size_t length) noexcept {
   if (may_tell(h) && !s.kept && length >= input_low(s)) {
     return mind_rest(h, data, length, tell_some(h, data, length, false));
   }
-  if (!keep(h, &s.kept, data, length)) {
-    fail(h, TORQUE_ERR_RESOURCE);
-    return false;
-  }
+  if (!keep_input(h, data, length)) return false;
   if (h.is(kPushed)) return feed_pushed(h);
   return may_tell(h) ? tell_kept(h) : false;
 }
 
 void tell_ends(Hold &h) noexcept {
   if (!h.is(kEndTold)) propagate_end(h);
+}
+
+ssize_t read_scratch(Hold &h, size_t most) noexcept {
+  const int fd = h.s.slot->fd.get();
+  Pool &pool = h.turn.pool;
+  char *scratch = pool.scratch(0);
+  const ssize_t n = h.is(kSocket) ? sys::retry([&] { return ::recv(fd, scratch, most, 0); })
+                                  : sys::retry([&] { return ::read(fd, scratch, most); });
+  if (n > 0) pool.got(static_cast<size_t>(n));
+  return n;
 }
 
 void nothing_read(Hold &h, ssize_t n) noexcept {

@@ -18,6 +18,11 @@ constexpr size_t kFileChunk = 1 << 20;
 // The descriptor takes nothing for now. EINPROGRESS: the first write has begun the connection (TCP_FASTOPEN_CONNECT).
 bool not_now(int e) noexcept { return e == EAGAIN || e == EINPROGRESS; }
 
+void not_sent(Hold &h, torque_err err) noexcept {
+  if (not_now(err - TORQUE_ERR_SYSCALL)) h.clear(kWritable);
+  else output_failed(h, err);
+}
+
 uint64_t length_of(const iovec *parts, uint32_t count) noexcept {
   uint64_t n = 0;
   for (uint32_t i = 0; i < count; ++i) n += parts[i].iov_len;
@@ -30,6 +35,14 @@ void added(Hold &h, uint64_t n) noexcept {
   const uint64_t before = h.s.pending.fetch_add(n, std::memory_order_relaxed);
   if (before == 0) note_out(h);
   if (before + n > h.s.type->output_high) h.set(kCongested);
+}
+
+// Of what waited.
+void note_sent(Hold &h, uint64_t n, size_t *budget) noexcept {
+  h.turn.counters.add(Counter::bytes_out, n);
+  spent(h, n);
+  note_out(h);
+  *budget -= std::min<uint64_t>(*budget, n);
 }
 
 ssize_t put(Hold &h, iovec *parts, uint32_t count, bool more) noexcept {
@@ -150,10 +163,7 @@ uint64_t send_straight(Hold &h, const iovec *parts, uint32_t count) noexcept {
     note_out(h);
     return static_cast<uint64_t>(sent);
   }
-  if (sent < 0 && not_now(errno))
-    h.clear(kWritable);
-  else if (sent < 0)
-    output_failed(h, last_error());
+  if (sent < 0) not_sent(h, last_error());
   return 0;
 }
 
@@ -272,16 +282,14 @@ static bool send_one(Hold &h, size_t *budget) noexcept {
   const uint64_t length = p->left;
   iovec part{p->at, length};
   const ssize_t n = put(h, &part, 1, false);
-  if (n < 0 && not_now(errno)) h.clear(kWritable);
-  else if (n < 0) output_failed(h, last_error());
-  if (n < 0) return true;
+  if (n < 0) {
+    not_sent(h, last_error());
+    return true;
+  }
   const auto sent = static_cast<uint64_t>(n);
-  h.turn.counters.add(Counter::bytes_out, sent);
   if (sent == length) free_piece(h, wire.pop());
   else p->take(sent);
-  spent(h, sent);
-  note_out(h);
-  *budget -= std::min<uint64_t>(*budget, sent);
+  note_sent(h, sent, budget);
   return sent == length;
 }
 
@@ -301,19 +309,11 @@ void send_wire(Hold &h, size_t *budget) noexcept {
     torque_err err = TORQUE_ERR_NONE;
     const ssize_t n = count ? put(h, parts, count, file_next) : put_file(h, *wire.first, most, &err);
     if (h.is(kRated)) passed(h, kOut, n > 0 ? static_cast<uint64_t>(n) : 0);
-    if (n < 0) {
-      if (!err) err = last_error();
-      if (not_now(err - TORQUE_ERR_SYSCALL)) h.clear(kWritable);
-      else output_failed(h, err);
-      return;
-    }
+    if (n < 0) return not_sent(h, err ? err : last_error());
     const auto sent = static_cast<uint64_t>(n);
-    h.turn.counters.add(Counter::bytes_out, sent);
     Pieces gone;
     strike(h, sent, &gone);
-    spent(h, sent);
-    note_out(h);
-    *budget -= std::min<uint64_t>(*budget, sent);
+    note_sent(h, sent, budget);
     while (Piece *p = gone.pop()) free_piece(h, p);
     if (h.over()) return;
   }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The turn of a stream that is open and has nothing special to mind. It does what run_stream() would do, by the same
 // functions, without asking for each thing that may be: for an echo of 64 bytes a third of a stream's instructions.
-#include "base/syscall.hh"
 #include "stream/stream.hh"
 
 namespace torque {
@@ -22,16 +21,13 @@ constexpr uint32_t kSpecial = kConnecting | kHangup | kWireEnded | kPaused | kCo
 bool read_plain(Hold &h, size_t *in) noexcept {
   char *scratch = h.turn.pool.scratch(0);
   if (!scratch) return false;
-  const int fd = h.s.slot->fd.get();
   const size_t asked = std::min(h.turn.pool.ask(), *in);
-  const ssize_t n = h.is(kSocket) ? sys::retry([&] { return ::recv(fd, scratch, asked, 0); })
-                                  : sys::retry([&] { return ::read(fd, scratch, asked); });
+  const ssize_t n = read_scratch(h, asked);
   if (n <= 0) {
     nothing_read(h, n);
     return n < 0 && is_plain(h);
   }
   const auto got = static_cast<size_t>(n);
-  h.turn.pool.got(got);
   bytes_read(h, got, asked, in);
   const size_t taken = got >= h.s.type->input_low ? call_data(h, scratch, got) : 0;
   if (taken == got && is_plain(h)) return !h.over();

@@ -139,17 +139,17 @@ void conclude(Hold &h) noexcept {
   if (input_over || (h.is(kClosing) && (!h.is(kSocket) || s.type->linger == 0))) over(h, TORQUE_ERR_NONE);
 }
 
+// Output waits for its way through the layers, and not for one of them.
+bool may_push(const Stream &s) noexcept { return s.layers && !s.layers->plain.empty() && !s.layers->held; }
+
 // Something waits, and not for a layer.
 bool can_send(const Stream &s) noexcept {
   if (between(s)) return true;
-  return !s.wire.empty() || (s.layers && !s.layers->plain.empty() && !s.layers->held);
+  return !s.wire.empty() || may_push(s);
 }
 
 // The last pass began without it: a callback behind that has written.
-bool is_unsent(const Hold &h) noexcept {
-  const Stream &s = h.s;
-  return !s.wire.empty() || (h.is(kOpened) && s.layers && !s.layers->plain.empty() && !s.layers->held);
-}
+bool is_unsent(const Hold &h) noexcept { return !h.s.wire.empty() || (h.is(kOpened) && may_push(h.s)); }
 
 void release_pieces(const Alloc &alloc, Pool *pool, Pieces &pieces) noexcept {
   while (Piece *p = pieces.pop()) pool ? pool->give(p) : free_piece(alloc, p);
@@ -391,11 +391,6 @@ bool run_stream(Turn &t, Slot &slot, uint64_t handle, uint32_t events) noexcept 
   if (h.is(kRated)) mind_rates(h);
   if (h.is(kTimed)) mind_times(h, false);
   return next_step(h, in == 0 || out == 0, more) != Step::none;
-}
-
-void dismantle_stream(const Snapshot &v, uint64_t handle) noexcept {
-  detach_fd(v, handle);
-  timers_of(*v.slot).forget(*v.slot);
 }
 
 namespace {

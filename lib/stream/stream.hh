@@ -184,7 +184,7 @@ void read_mail(Hold &h) noexcept;
 void ask(Hold &h, uint32_t asked) noexcept;
 // What kind of descriptor it is; makes it non-blocking. Errors: SYSCALL + EBADF, ...
 torque_err look_at_descriptor(int fd, uint32_t *ret_flags) noexcept;
-// SlotCold it with err, now; the rest follows when it is given up.
+// Ends it with err, now; the rest follows when it is given up.
 void over(Hold &h, torque_err err) noexcept;
 // As over(), but what was made for the peer (an alert) is sent if it can be.
 void fail(Hold &h, torque_err err) noexcept;
@@ -232,6 +232,8 @@ bool input_rests(const Hold &h) noexcept;
 bool tell_program(Hold &h, const char *data, size_t length) noexcept;
 // What follows a call with that data, of which the program took so much: the rest is kept. False: it wants no more for now.
 bool mind_rest(Hold &h, const char *data, size_t length, size_t taken) noexcept;
+// One read of the descriptor, into the scratch memory of the wire. Requires: there is that memory.
+ssize_t read_scratch(Hold &h, size_t most) noexcept;
 // Nothing was read: n is 0 or, with errno, -1. Notes that, or ends the stream.
 void nothing_read(Hold &h, ssize_t n) noexcept;
 void tell_ends(Hold &h) noexcept;
@@ -357,14 +359,13 @@ inline void bytes_read(Hold &h, size_t n, size_t asked, size_t *budget) noexcept
   *budget -= std::min(*budget, std::max(n, kReadCost));
   if (n < asked && h.is(kShortIsAll) && !h.is(kHangup)) h.clear(kReadable);
 }
-// SlotCold what has run out; sets the timer for what comes next.
+// Ends what has run out; sets the timer for what comes next.
 void mind_times(Hold &h, bool rang) noexcept;
 
 inline Piece *new_piece(Hold &h, size_t room) noexcept { return h.turn.pool.take(room); }
 inline void free_piece(Hold &h, Piece *p) noexcept { h.turn.pool.give(p); }
 
 bool run_stream(Turn &, Slot &, uint64_t, uint32_t) noexcept;
-void dismantle_stream(const Snapshot &, uint64_t) noexcept;
 void end_stream_calls(Slot &, uint64_t, uint32_t reason) noexcept;
 void end_stream(Context &, Slot &, uint32_t reason) noexcept;  // tells its end, and frees what it had
 void revive_stream(Slot &) noexcept;
@@ -376,7 +377,7 @@ inline constexpr KindOps kStreamKind = {
     .public_kind = TORQUE_KIND_STREAM,
     .traits = trait::kDescriptor,
     .start = start_stream,
-    .dismantle = dismantle_stream,
+    .dismantle = detach_fd_and_deadline,
     .end_calls = end_stream_calls,
     .free_after_final = end_stream,
     .revive = revive_stream,

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A turn's budget ends the turn and nothing else: what is left to read, or to send, follows in the next. */
 #include "support/layers.h"
-#include "support/probe.h"
 #include "support/streams.h"
 
 #include <unistd.h>
